@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from penstock.job.spec import BatchSpec
-from penstock.ventilator.contract import StoredBatch
 from penstock.ventilator.jobs_model import Batch
 from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.open_leases import LimitGroups, OpenLeases
@@ -128,8 +127,8 @@ def no_lanes(patch: pytest.MonkeyPatch) -> None:
 def no_groups(patch: pytest.MonkeyPatch) -> None:
     """Each batch counts for itself, whatever else came through its view."""
 
-    def join(_: LimitGroups[Batch], stored: StoredBatch) -> OpenLeases[Batch] | None:
-        return None if stored.spec.limit is None else OpenLeases(stored.spec.limit)
+    def join(_: LimitGroups[Batch], spec: BatchSpec, **__: bool) -> OpenLeases[Batch] | None:
+        return None if spec.limit is None else OpenLeases(spec.limit)
 
     patch.setattr(LimitGroups, "join", join)
     patch.setattr(LimitGroups, "leave", lambda *_: None)

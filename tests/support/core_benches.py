@@ -204,6 +204,7 @@ class VentilatorBench:
             self.now,
             wall_time=self.wall_time,
             forgotten=self.store.forgotten(),
+            pause=self.store.pause(),
             lease_time=self.lease_time,
             **self.options,
         )

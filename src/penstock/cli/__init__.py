@@ -32,7 +32,9 @@ from penstock.cli.commands import (
     jobs,
     keys,
     notify,
+    pause,
     results,
+    resume,
     retry,
     show,
     sink,
@@ -46,6 +48,7 @@ from penstock.cli.commands import (
     workers,
 )
 from penstock.cli.commands import print as printing
+from penstock.cli.commands import set as setting
 from penstock.cli.error_exit import exit_code, text_of
 from penstock.cli.options import State
 from penstock.cli.output import Says
@@ -92,7 +95,7 @@ def group() -> None:
 
 
 STATIONS = (up, ventilator, sink, worker)
-WORK = (run, submit, results, cancel, retry, delete)
+WORK = (run, submit, results, cancel, retry, pause, resume, setting, delete)
 LOOKS = (status, workers, batches, jobs, show, why, stack, events, notify, top, doctor)
 
 NEED_LINUX = {module.command.name for module in (*STATIONS, check, compact, doctor, fleet)}

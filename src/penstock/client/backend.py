@@ -113,6 +113,9 @@ class Backend(Mapper, Protocol):
     def cancel(self, batch: bytes, start: int, stop: int) -> int:
         """End the jobs [start, stop) of a batch; returns how many had not been given to a worker."""
 
+    def pause(self, *, resumes: bool) -> None:
+        """Start no job of any batch; or let all go on. Raises Refused."""
+
     def flush(self, timeout: float | None) -> None:
         """Wait until all that was submitted is accepted. Raises TimeoutError, and the error of a refused submit."""
 

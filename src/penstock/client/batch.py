@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from penstock.client.batch_changes import BatchChanges
 from penstock.client.batch_jobs import ENDED, Jobs
 from penstock.client.batch_views import BatchViews
 from penstock.client.follow import Row
@@ -53,7 +54,7 @@ ALL_JOBS = 2**63 - 1
 """Beyond every index."""
 
 
-class Batch(BatchViews[T_co]):
+class Batch(BatchChanges, BatchViews[T_co]):
     """A handle on one batch, which `Pipeline.batch` and `Pipeline.attach` return. Any number of programs may hold one.
 
     `values`, `outcomes`, `follow` and `failures` return iterators that wait for jobs that have not ended, and end with
@@ -349,6 +350,7 @@ def status_of(line: BatchLine) -> BatchStatus:
         title=line.spec.title,
         owner=line.spec.owner,
         created=line.created_time,
+        paused=line.spec.paused_time is not None,
         running=line.leased if line.running is None else line.running,
         **counts,
     )

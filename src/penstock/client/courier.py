@@ -39,8 +39,10 @@ from penstock.wire.desk_messages import (
     Knock,
     Known,
     Notice,
+    Pause,
     Refused,
     Retry,
+    SetBatch,
     Submit,
     VentilatorToClient,
 )
@@ -66,7 +68,7 @@ BLOCKED_INTERVAL = 0.01
 PROMPT = (Submit, AskPipeline, AskBatches, AskWhy, AskGone)
 """What a ventilator answers at once; other answers wait for workers, or for the sink."""
 
-CHANGES = (Submit, Cancel, Retry, Delete, DrainWorker)
+CHANGES = (Submit, Cancel, Retry, Delete, DrainWorker, Pause, SetBatch)
 """What somebody who leaves waits for; all else is a question, or said again by itself."""
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from penstock.client import serialization_errors
 from penstock.client.batch import Batch, cancel_jobs, find_batch, find_batches, pipeline_status_of, status_of
+from penstock.client.batch_changes import WHOLE_PIPELINE, pause
 from penstock.client.batch_input import Digest, Feed
 from penstock.client.event_reader import last_event, read_events
 from penstock.client.functions import MAX_PART_BYTES, Function, Functions, too_large
@@ -157,6 +158,10 @@ class Engine(Member):
     def cancel(self, batch: bytes, start: int, stop: int) -> int:
         """End these jobs, running ones too."""
         return cancel_jobs(self.session, batch, start, stop, running=True)
+
+    def pause(self, *, resumes: bool) -> None:
+        """Start no job of any batch, or let all go on. Raises Refused."""
+        pause(self.session, WHOLE_PIPELINE, resumes=resumes)
 
     def flush(self, timeout: float | None) -> None:
         """Wait until all that was submitted is accepted. Raises TimeoutError, and why a single submit since the last

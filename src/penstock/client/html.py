@@ -42,7 +42,7 @@ def in_words(status: Any) -> str:
 def of_pipeline(url: str, status: Any, batches: Iterable[Any]) -> str:
     """How it stands, by a PipelineStatus, its workers, and its newest batches."""
     said = [f"{status.queued:,} jobs wait", f"{status.running or 0:,} run", f"{status.slots:,} slots"]
-    said += [status.trouble] if status.trouble else []
+    said += [text for text in (status.paused, status.trouble) if text]
     workers = _table(
         ("worker", "host", "slots", "running", "done"),
         ((one.name, one.host, one.slots, one.running, one.done) for one in status.workers),

@@ -24,7 +24,7 @@ from penstock.client.readers import OrderReader, RowReader
 from penstock.client.records import BatchStatus, Event, JobInfo, Outcome, PipelineStatus
 from penstock.client.results import FINAL_STATES, Piece, error_of, handed_out, outcomes_of, pieces_of
 from penstock.client.single_submits import OnRow
-from penstock.errors import JobError, NoSuchBatch, NoSuchWorker, PenstockError
+from penstock.errors import JobError, NoSuchBatch, NoSuchWorker, PenstockError, Refused
 from penstock.job import payload
 from penstock.job.manager_authkeys import Client
 from penstock.job.spec import BatchSpec, JobState
@@ -149,6 +149,10 @@ class Inline:
         """Whatever was submitted has ended."""
         return 0
 
+    def pause(self, *, resumes: bool) -> None:  # noqa: ARG002 - there is neither
+        """Raises Refused: no job waits."""
+        raise Refused("an inline pipeline runs each job at once, in the caller: there is nothing to pause or resume")
+
     def flush(self, timeout: float | None) -> None:  # noqa: ARG002
         """Return at once: whatever was submitted has ended."""
         self.ensure_usable()
@@ -212,6 +216,16 @@ class InlineBatch(Batch[Any]):
                     self._positions += 1
                     jobs += 1
         return jobs
+
+    def pause(self) -> None:
+        """Raises Refused: its jobs have ended."""
+        raise Refused(f"batch {self.id} is of an inline pipeline, and has ended: there is nothing to pause or resume")
+
+    resume: Callable[..., None] = pause
+
+    def set(self, *, priority: int | None = None, limit: int | None = None) -> None:  # noqa: ARG002 - no job waits
+        """Raises Refused: its jobs have ended."""
+        raise Refused(f"batch {self.id} is of an inline pipeline, and has ended: there is nothing to set")
 
     def delete(self) -> None:
         """Forget it: `attach` does not find it any more."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
+from penstock.client.whole_numbers import limit, priority, whole
 from penstock.job.advice import ensure_plain
 from penstock.job.spec import ID_BYTES, INSTANT_END, LABEL_CHARS, WHOLE_END, BatchSpec
 from penstock.job.wrappers import Initializer, Prepared, Surroundings
@@ -134,33 +135,18 @@ def _name(value: object, name: str) -> str:
     return value
 
 
-def _whole(lowest: int) -> Callable[[object, str], int]:
-    def parse(value: object, name: str) -> int:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"{name} must be a whole number, not {type(value).__name__}")
-        if not lowest <= value < WHOLE_END:
-            raise ValueError(f"{name} must be from {lowest} to {WHOLE_END - 1}, not {value}")
-        return value
-
-    return parse
-
-
 def output_size(value: Any, name: str) -> int | None:
     """How much of an output is kept, in bytes: a number, text like ``500k``, ``1M``, ``none``; None, or ``all``: all.
     Raises ValueError, TypeError."""
     if isinstance(value, str):
         value = {"all": None, "none": 0}.get(value, value)
     if not isinstance(value, str):
-        return None if value is None else _whole(0)(value, name)
+        return None if value is None else whole(0)(value, name)
     match = SIZE.fullmatch(value)
     if match is None:
         raise ValueError(f"{name}: {value!r} is no size: write 500k, 1M, 2G, `all` or `none`")
     size = int(match[1]) * UNITS[match[2].lower()]
     return size if size < WHOLE_END else None
-
-
-def _limit(value: Any, name: str) -> int | None:
-    return None if value is None else _whole(1)(value, name)
 
 
 def tag(value: object, name: str = "a tag") -> str:
@@ -214,10 +200,10 @@ def _check(value: object, name: str) -> bool:
 
 PARSERS: dict[str, Callable[[Any, str], Any]] = {
     "name": _name,
-    "priority": _whole(-WHOLE_END),
-    "retries": _whole(0),
+    "priority": priority,
+    "retries": whole(0),
     "retry_delay": seconds,
-    "max_crashes": _whole(1),
+    "max_crashes": whole(1),
     "time_limit": _time_limit,
     "user": _name,
     "not_before": instant,
@@ -225,7 +211,7 @@ PARSERS: dict[str, Callable[[Any, str], Any]] = {
     "after": _after,
     "once": _word,
     "keep_output": output_size,
-    "limit": _limit,
+    "limit": limit,
     "worker": _word,
     "needs": _needs,
     "on_missing": _one_of("wait", "fail"),

@@ -235,6 +235,21 @@ class Pipeline(Submitter):
         beginning of its id, or its host. Raises NoSuchWorker: none is called so, or several are."""
         self._engine.drain(worker)
 
+    def pause(self) -> None:
+        """Start no job of any batch any more, until `resume`; batches that are submitted meanwhile are accepted, and
+        wait. Jobs that run go on, and their outcomes are recorded; what workers have not started is asked back from
+        them. The pause outlasts restarts.
+
+        Returns when the pause is on disk. A job that a worker was about to start at that moment may still start. Raises
+        Refused on a pipeline with keys when yours is not an admin's, and on an inline pipeline.
+        """
+        self._engine.pause(resumes=False)
+
+    def resume(self) -> None:
+        """Let a pipeline that was paused go on; batches that were paused themselves stay so. Raises Refused as `pause`
+        does."""
+        self._engine.pause(resumes=True)
+
     def flush(self, timeout: float | None = None) -> None:
         """Return when all that was submitted so far is accepted and on disk, so that no crash can lose it.
 

@@ -145,7 +145,8 @@ class BatchStatus(msgspec.Struct, frozen=True, kw_only=True):
     running: int = 0
     """How many of these run in slots, as far as is known: what a worker says is up to a second old."""
     waits: str = ""
-    """What keeps all of it from running: its time has not come, or no worker fits. Empty: nothing does."""
+    """What keeps all of it from running: its time has not come, it or the pipeline is paused, or no worker fits. Empty:
+    nothing does."""
     succeeded: int = 0
     """How many jobs have a value."""
     failed: int = 0
@@ -158,6 +159,8 @@ class BatchStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How many jobs were given up because processes died under them."""
     owner: str = ""
     """The name of the key that submitted it; empty without keys."""
+    paused: bool = False
+    """Whether it is paused: no job of it starts until it is resumed."""
 
     @property
     def finished(self) -> int:
@@ -262,6 +265,8 @@ class PipelineStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What was found damaged on the disks of the stations, for people; ``penstock check`` there lists it."""
     growth: tuple[str, ...] = ()
     """What grows until it is trouble, a line each: a write-ahead log, a disk, batches that nobody deletes."""
+    paused: str = ""
+    """That the whole pipeline is paused, by whom and since when, for people; empty: it is not."""
 
     @property
     def waiting(self) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from penstock.client.batch import ALL_JOBS, Batch, cancel_jobs, find_batch, find_batches, pipeline_status_of, status_of
+from penstock.client.batch_changes import WHOLE_PIPELINE, pause
 from penstock.client.locate import locate
 from penstock.client.records import BatchStatus, PipelineStatus
 from penstock.client.session import Session
@@ -36,6 +37,10 @@ class Desk:
         """End all jobs of a batch, even those that run, or the one at `index`."""
         start, stop = (0, ALL_JOBS) if index is None else (index, index + 1)
         cancel_jobs(self._session, bytes.fromhex(batch.id), start, stop, running=True)
+
+    def pause(self, *, resumes: bool) -> None:
+        """Start no job of any batch, or let all go on. Raises Refused."""
+        pause(self._session, WHOLE_PIPELINE, resumes=resumes)
 
     def drain(self, worker: str) -> None:
         """Let a worker finish and leave, as Pipeline.drain does. Raises NoSuchWorker."""

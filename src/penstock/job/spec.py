@@ -210,6 +210,10 @@ class BatchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """Every job of the batch in `after` has succeeded; the ventilator fills it in."""
     traceparent: Annotated[str, msgspec.Meta(pattern="^(00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2})?$")] = ""
     """The span in which it was submitted (W3C Trace Context); empty: in none that is recorded."""
+    paused_time: Instant | None = None
+    """Wall clock: since then no job of it starts, until it is resumed; the ventilator fills it in."""
+    paused_by: Label = ""
+    """The name of the key that has paused it; the ventilator fills it in."""
 
     @property
     def is_pickled(self) -> bool:

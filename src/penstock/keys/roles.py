@@ -5,7 +5,7 @@ role      enters                         may
 ========= ============================== ====================================================
 work      report, jobs, control,         say what a worker with its name says, and hand in
           outcomes                       outcomes of what it was given
-submit    desk, results                  submit, read everything, end and delete its own
+submit    desk, results                  submit, read everything, end, pause and delete its own
 observe   desk, results                  read everything
 admin     desk, results                  all that clients can: also end what others submitted, back up
 sink      report, control                say what the sink says (the sink's own key)

@@ -32,6 +32,7 @@ from penstock.wire.desk_messages import (
     AskWhy,
     BackUp,
     DrainWorker,
+    Pause,
     Submit,
 )
 from penstock.wire.messages import Claim, Hello, Outcomes, Output, Prints
@@ -139,6 +140,8 @@ def refusal(sender: Peer, message: Any, owner: Callable[[bytes], str | None]) ->
         return no_admin(sender, "workers")
     if isinstance(message, BackUp):
         return no_admin(sender, "backups")
+    if isinstance(message, Pause) and not message.batch:
+        return no_admin(sender, "pauses of the whole pipeline")
     for batch in _touched(message):
         if owner(batch) not in {None, sender.name}:
             return f"batch {batch.hex()} is not of the key {sender.name}: its own submitter or an admin can do that"

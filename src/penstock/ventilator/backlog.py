@@ -17,8 +17,9 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from penstock.job.spans import SpanSet
+from penstock.job.spec import BatchSpec
 from penstock.ventilator.contract import StoredBatch, StoredChunk
-from penstock.ventilator.jobs_model import ANY, MOVES, Batch, Chunk, Part, Place, Terms
+from penstock.ventilator.jobs_model import ANY, MOVES, Batch, Chunk, Part, Place, Terms, terms_of
 from penstock.ventilator.open_leases import LimitGroups, OpenLeases
 
 WINDOW_CHUNKS = 4096
@@ -135,12 +136,15 @@ class Backlog:
 
     def __init__(self, stored: Iterable[StoredBatch] = ()) -> None:
         self._groups = LimitGroups[Batch]()
-        self.batches: dict[bytes, Batch] = {one.batch: Batch(one, self._groups.join(one)) for one in stored}
+        self.batches: dict[bytes, Batch] = {one.batch: self._new(one) for one in stored}
         self._on_disk = {key: batch for key, batch in self.batches.items() if batch.on_disk}
         self.queued_parts: int = 0
         self.free_parts: int = 0
         """Those among them that whoever has time may run."""
         self.fair_queue: FairQueue = FairQueue()
+
+    def _new(self, stored: StoredBatch) -> Batch:
+        return Batch(stored, self._groups.join(stored.spec, uncertain=stored.open_from is not None))
 
     def owner(self, batch: bytes) -> str | None:
         """The key that submitted a batch; None: no such batch."""
@@ -149,7 +153,7 @@ class Backlog:
 
     def add_batch(self, stored: StoredBatch) -> Batch:
         """Take in a new batch."""
-        batch = self.batches[stored.batch] = Batch(stored, self._groups.join(stored))
+        batch = self.batches[stored.batch] = self._new(stored)
         if batch.on_disk:
             self._on_disk[batch.id] = batch
         return batch
@@ -178,6 +182,26 @@ class Backlog:
         batch.terms, batch.offered = terms, 0
         self._count(batch, queued)
         if waits:
+            self.fair_queue.join(batch)
+
+    def set_spec(self, batch: Batch, spec: BatchSpec, width: int) -> None:
+        """It has another priority or limit from now on; so many of its jobs can run at once of those that are out."""
+        queued = sum(part.place is Place.QUEUED for part in batch.parts())
+        self.fair_queue.leave(batch)
+        self._count(batch, -queued)
+        if (spec.limit, spec.limit_group) != (batch.spec.limit, batch.spec.limit_group):
+            if (before := batch.open_leases) is not None:
+                before.out -= width
+                self._groups.leave(batch.spec)
+                self.fair_queue.go_on(before)
+            batch.open_leases = self._groups.join(spec, uncertain=batch.uncertain)
+            if batch.open_leases is not None:
+                batch.open_leases.out += width
+        batch.spec, batch.offered = spec, 0
+        terms = terms_of(spec)._replace(avoid=batch.terms.avoid)
+        batch.terms = ANY if terms == ANY else terms
+        self._count(batch, queued)
+        if queued:
             self.fair_queue.join(batch)
 
     def remove_batch(self, batch: Batch) -> None:

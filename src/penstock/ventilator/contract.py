@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 from penstock.job.spec import BatchSpec, JobState, Stamp
@@ -82,6 +84,16 @@ class StoredBatch(msgspec.Struct, frozen=True):
     """Why nothing of it is to run: the cause of jobs that are dead for it."""
     started: bool = False
     """Whether an event says that its first job was given to a worker."""
+
+
+class PipelinePause(NamedTuple):
+    """Since when, by the wall clock, and by whose key the whole pipeline is paused; None: it is not."""
+
+    time: float | None = None
+    by: str = ""
+
+
+NOT_PAUSED = PipelinePause()
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -263,6 +275,13 @@ class SavePaired(Save, frozen=True):
     pipeline: bytes
 
 
+class SavePause(Save, frozen=True):
+    """The key of this name has paused the whole pipeline at this time of the wall clock; None: it is not paused."""
+
+    time: float | None
+    by: str
+
+
 class SaveCompared(Save, frozen=True):
     """All that was lost with damaged rows is compared with the sink's log."""
 
@@ -270,6 +289,7 @@ class SaveCompared(Save, frozen=True):
 VentilatorSave = (
     SaveAccepted
     | SavePaired
+    | SavePause
     | SaveCompared
     | SaveBatch
     | SaveSpec

@@ -13,7 +13,6 @@ A turn is any number of `handle`, then one `tick`, which says all that the turn 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from typing import assert_never
 
@@ -23,6 +22,7 @@ from penstock.station.lease_tokens import NO_TOKENS, LeaseTokens
 from penstock.station.permissions import refusal
 from penstock.ventilator import contract, reads
 from penstock.ventilator.audit import Audit
+from penstock.ventilator.batch_changes import BatchChanges
 from penstock.ventilator.damage import Damage
 from penstock.ventilator.deletion import Deletion
 from penstock.ventilator.dispatch import Dispatcher
@@ -96,12 +96,11 @@ class VentilatorCore:
         must_compare: bool = False,
         identity: contract.Identity = ANYBODY,
         deleted: Iterable[tuple[bytes, str, str]] = (),
+        pause: contract.PipelinePause = contract.NOT_PAUSED,
     ) -> None:
         self.ledger: Ledger = Ledger(
             *(life, stored, applied, now, lease_time, heartbeat_interval, seed, lease_tokens),
-            identity.pipeline,
-            identity.accepted,
-            wall_time - now,
+            *(identity.pipeline, identity.accepted, wall_time - now),
         )
         self.ledger.turn.last_event = identity.last_event
         self.dispatcher: Dispatcher = Dispatcher(self.ledger)
@@ -110,7 +109,8 @@ class VentilatorCore:
         self.quarantine: Quarantine = Quarantine(self.ledger, self.dispatcher)
         self.pairing: Pairing = Pairing(self.ledger, identity)
         self.sink_log: SinkLog = SinkLog(self.ledger, self.pairing, self._other_versions, must_compare=must_compare)
-        self.start_conditions: StartConditions = StartConditions(self.ledger, now)
+        self.start_conditions: StartConditions = StartConditions(self.ledger, now, pause)
+        self.batch_changes: BatchChanges = BatchChanges(self.ledger, self.start_conditions)
         self.placement: Placement = Placement(self.ledger)
         self.intake: Intake = Intake(
             self.ledger, self.start_conditions, self.placement, pickles=pickles, name_chars=name_chars, deleted=deleted
@@ -275,7 +275,7 @@ class VentilatorCore:
     def check(self) -> None:
         """The invariants; AssertionError if one does not hold."""
         given = self.ledger.leases.records
-        charged = self.ledger.backlog.check(Counter(lease.chunk.batch.id for lease in given.values()))
+        charged = self.ledger.backlog.check(self.ledger.leases.widths())
         assert charged == {number: lease.jobs for number, lease in given.items()}, "a lease counts its jobs"
         self.dispatcher.needs.check()
         for worker in self.ledger.workers.values():
@@ -310,6 +310,10 @@ class VentilatorCore:
                     self.ledger.turn.tell(self.sink_log.sink, trim)
             case desk_messages.Delete() as delete:
                 self.deletion.on_delete(event.client, delete)
+            case desk_messages.Pause() as pause:
+                self.batch_changes.on_pause(event.client, event.sender, pause, now)
+            case desk_messages.SetBatch() as change:
+                self.batch_changes.on_set(event.client, change, now)
             case desk_messages.Alive() as alive:
                 self.deletion.on_alive(event.client, alive, now)
             case desk_messages.AskGone() as ask_gone:

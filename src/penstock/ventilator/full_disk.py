@@ -34,14 +34,16 @@ from penstock.wire.desk_messages import (
     Delete,
     DrainWorker,
     Knock,
+    Pause,
     Refused,
     Retry,
+    SetBatch,
 )
 from penstock.wire.messages import Heartbeat, Hello, NeedFunction, SinkBeat, SinkHead
 from penstock.wire.records import Message
 
 QUESTIONS = (AskPipeline, AskBatches, AskJobs, AskWhy, AskArguments, AskDigests)
-ORDERS = (Cancel, Delete, Retry, DrainWorker, BackUp)
+ORDERS = (Cancel, Delete, Retry, DrainWorker, BackUp, Pause, SetBatch)
 READS = Answer | ReadArguments | ReadDigests | ReadEvents
 """What questions come to; nothing else that they bring about is done."""
 POSTPONED_BYTES = 64 << 20

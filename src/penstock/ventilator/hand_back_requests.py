@@ -16,8 +16,8 @@ from penstock.wire.bounds import RESEND
 from penstock.wire.messages import HandBack, Recall
 from penstock.wire.records import LeaseSpan
 
-UNNUMBERED = 0
-"""Of what a worker hands back unasked, and of requests whose answer need not be known for one."""
+UNAWAITED = 1 << 62
+"""Of requests whose answer need not be known for one; no other has so large a number."""
 
 
 class HandBackRequests:
@@ -49,9 +49,9 @@ class HandBackRequests:
         worker.hand_back = None
         return True
 
-    def ask_unnumbered(self, worker: bytes, jobs: int, leases: Iterable[int]) -> None:
+    def ask_unawaited(self, worker: bytes, jobs: int, leases: Iterable[int]) -> None:
         """Ask without waiting for the answer: whoever asks looks again by himself."""
-        self._turn.tell(worker, HandBack(UNNUMBERED, jobs, tuple(leases)))
+        self._turn.tell(worker, HandBack(UNAWAITED, jobs, tuple(leases)))
 
     def recall(self, worker: bytes, spans: Iterable[LeaseSpan]) -> None:
         """Ask for all that has not started of these spans; the answer is complete (`recalled`)."""

@@ -27,6 +27,7 @@ from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.placement import Placement
 from penstock.ventilator.reads import ChunkLoaded, ChunksLoaded, LoadChunks
 from penstock.ventilator.start_conditions import StartConditions
+from penstock.ventilator.trouble_notices import TroubleNotices
 from penstock.wire.desk_messages import (
     Accepted,
     BatchOpen,
@@ -71,6 +72,7 @@ class Intake:
         self._placement = placement
         self._pickles = pickles
         self._name_chars = name_chars
+        self._notices = TroubleNotices()
         self.missing: list[str] = []
         """Batches of which the file has less than it should, for people, since somebody looked."""
         self._incomplete: set[bytes] = set()
@@ -132,9 +134,11 @@ class Intake:
             if known is not None and known.total is None:
                 self._ledger.close(known, closed.total)
         self._ledger.turn.say_last(Answer(event.client, Accepted(submit.number)))
+        for notice in self._notices.of(event.client, self._start_conditions.paused):
+            self._ledger.turn.say_last(Answer(event.client, notice))
 
     def _open(self, opened: BatchOpen, code: Bytes, event: FromClient, now: float) -> None:
-        spec = replace(opened.spec, owner=event.sender.name, after_met=False)
+        spec = replace(opened.spec, owner=event.sender.name, after_met=False, paused_time=None, paused_by="")
         stored = StoredBatch(opened.batch, spec, opened.function, opened.size, event.wall_time, 0, None, {}, None)
         batch = self._ledger.backlog.add_batch(stored)
         self.remember_word(batch)

@@ -268,8 +268,10 @@ class Batch:
         """Jobs that are opened again as soon as the sink has recorded it."""
         self.mean: float | None = None
         """Seconds one job takes, a running mean; None: nothing is known yet."""
+        self.early = False
+        """Its time has not come."""
         self.held = False
-        """Its time has not come: what is queued is delayed."""
+        """Its time has not come, or it is paused: what is queued is delayed."""
         self.cancel_reason = ""
         """Why what has not started never will."""
         self.damaged: str = stored.damaged
@@ -311,6 +313,10 @@ class Batch:
             if part.place is Place.QUEUED and part.start == start and part.jobs:
                 return part
         return None
+
+    def parts(self) -> list[Part]:
+        """All that is open of it and in memory."""
+        return [part for chunk in self.chunks.values() for part in chunk.parts]
 
     def chunk_at(self, index: int) -> Chunk | None:
         """The chunk in memory that has this index."""

@@ -187,6 +187,14 @@ class Worker:
         if not self._of_priority[batch.spec.priority]:
             del self._of_priority[batch.spec.priority]
 
+    def reprioritize(self, before: int, after: int) -> None:
+        """A lease that it has is of another priority from now on."""
+        self._of_priority[before] -= 1
+        if not self._of_priority[before]:
+            del self._of_priority[before]
+        self._of_priority[after] += 1
+        self.change()
+
     def take_inventory(self, report: Hello | Heartbeat) -> bool:
         """It has said what it holds, or what of that has changed; returns whether that is more by now than one report
         can have."""

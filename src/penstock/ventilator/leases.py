@@ -10,9 +10,10 @@ Promises:
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import NamedTuple
 
-from penstock.ventilator.jobs_model import Chunk, Part
+from penstock.ventilator.jobs_model import Batch, Chunk, Part
 from penstock.ventilator.known_worker import Worker
 
 COUNTER_BITS = 40
@@ -102,7 +103,7 @@ class Leases:
         """A new lease, under a number that was never used."""
         self._count += 1
         lease = LeaseRecord((self._life << COUNTER_BITS) + self._count, chunk, jobs, now)
-        _count(chunk, 1)
+        _count(chunk, lease.width)
         self.records[lease.number] = self.untaken[lease.number] = lease
         return lease
 
@@ -111,7 +112,6 @@ class Leases:
         lease = self.records.get(number)
         if lease is None:
             lease = self.records[number] = LeaseRecord(number, chunk, 0, now)
-            _count(chunk, 1)
         self.attribute(lease, worker)
         self.take(lease, worker)
         return lease
@@ -175,8 +175,20 @@ class Leases:
         """Jobs were moved under the lease (adopted)."""
         width = lease.width
         lease.jobs += jobs
+        _count(lease.chunk, lease.width - width)
         if lease.worker is not None:
             lease.worker.hold(jobs, lease.mean, lease.width - width)
+
+    def of_batch(self, batch: Batch) -> list[LeaseRecord]:
+        """Those of this batch."""
+        return [lease for lease in self.records.values() if lease.chunk.batch is batch]
+
+    def widths(self) -> Counter[bytes]:
+        """How many jobs can run at once of those that are out, by batch."""
+        found: Counter[bytes] = Counter()
+        for lease in self.records.values():
+            found[lease.chunk.batch.id] += lease.width
+        return found
 
     def shrink(self, number: int, jobs: int) -> None:
         """Jobs left the lease."""
@@ -185,9 +197,9 @@ class Leases:
             return
         width = lease.width
         lease.jobs -= jobs
+        _count(lease.chunk, lease.width - width)
         if lease.jobs <= 0:
             del self.records[number]
-            _count(lease.chunk, -1)
             if lease.round is None:
                 self.untaken.pop(number, None)  # else somebody is charged for it until its report, or UNREPORTED_TIME
             if lease.worker is not None:
@@ -196,7 +208,7 @@ class Leases:
             lease.worker.hold(-jobs, lease.mean, lease.width - width)
 
 
-def _count(chunk: Chunk, leases: int) -> None:
-    """So many more of its batch are out."""
+def _count(chunk: Chunk, jobs: int) -> None:
+    """So many more of its batch can run at once."""
     if chunk.batch.open_leases is not None:
-        chunk.batch.open_leases.out += leases
+        chunk.batch.open_leases.out += jobs

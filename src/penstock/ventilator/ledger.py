@@ -11,11 +11,11 @@ import random
 from collections import deque
 
 from penstock.job.spans import SpanSet
-from penstock.job.spec import FAILURES, JobState, Stamp
+from penstock.job.spec import FAILURES, BatchSpec, JobState, Stamp
 from penstock.station.lease_tokens import NO_TOKENS, LeaseTokens
 from penstock.ventilator.backlog import Backlog
 from penstock.ventilator.clock_steps import ClockSteps
-from penstock.ventilator.contract import SaveRetried, SaveTotal, StoredBatch, StoredChunk
+from penstock.ventilator.contract import SaveRetried, SaveSpec, SaveTotal, StoredBatch, StoredChunk
 from penstock.ventilator.hand_back_requests import HandBackRequests
 from penstock.ventilator.jobs_model import NEVER_DUE, Batch, Chunk, Part, Place
 from penstock.ventilator.known_worker import Worker
@@ -134,6 +134,31 @@ class Ledger:
                 self.alone[batch.id, part.chunk.first] = part.chunk
             else:
                 self.backlog.move(part, Place.QUEUED)
+
+    def set_spec(self, batch: Batch, spec: BatchSpec) -> None:
+        """The batch has another priority or limit from now on; what is out of it counts by that."""
+        out = self.leases.of_batch(batch)
+        for lease in out:
+            if lease.worker is not None:
+                lease.worker.reprioritize(batch.spec.priority, spec.priority)
+        self.backlog.set_spec(batch, spec, sum(lease.width for lease in out))
+        self.turn.say(SaveSpec(batch.id, spec))
+
+    def hold_back(self, batch: Batch) -> None:
+        """The batch may not go on: what of it waits to be given out is delayed until it may."""
+        self.backlog.fair_queue.leave(batch)
+        batch.queue.clear()
+        batch.offered = 0
+        for part in batch.parts():
+            if part.place in {Place.QUEUED, Place.ALONE}:
+                self.backlog.move(part, Place.DELAYED)
+                part.due_at = NEVER_DUE
+
+    def let_go_on(self, batch: Batch) -> None:
+        """The batch may go on: what of it was delayed for that is given out."""
+        for part in batch.parts():
+            if part.place is Place.DELAYED and part.due_at == NEVER_DUE:
+                self.queue(part)
 
     def cancel_unstarted(self, part: Part) -> None:
         """Its batch will not begin any more: nothing of it that has not started will."""

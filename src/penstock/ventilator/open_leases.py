@@ -2,7 +2,8 @@
 
 Promises:
 
-1. A lease of a batch with a limit is run one job at a time, so that so many leases are so many jobs.
+1. A lease of a batch with a limit is run one job at a time, so that so many leases are so many jobs. One that was given
+   out before the batch had a limit counts as many as its jobs.
 2. Batches of one owner that name the same group and the same limit share one count; a batch that names none has its
    own.
 3. A count that is shared is there as long as one of its batches is.
@@ -15,7 +16,6 @@ from collections.abc import Hashable
 from typing import Generic, Protocol, TypeVar
 
 from penstock.job.spec import BatchSpec
-from penstock.ventilator.contract import StoredBatch
 
 
 class Limited(Protocol):
@@ -41,7 +41,7 @@ class OpenLeases(Generic[Sharer]):
     def __init__(self, limit: int) -> None:
         self.limit: int = limit
         self.out: int = 0
-        """Leases that are out."""
+        """Leases that are out, or jobs of leases that are run several at once."""
         self.uncertain: bool = False
         """After a restart: it is not known yet what is out."""
         self.sharing: int = 0
@@ -101,16 +101,16 @@ class LimitGroups(Generic[Sharer]):
     def __init__(self) -> None:
         self._shared: dict[tuple[str, bytes, int], OpenLeases[Sharer]] = {}
 
-    def join(self, stored: StoredBatch) -> OpenLeases[Sharer] | None:
-        """The count that a new batch has a part in; None: it has no limit."""
-        spec = stored.spec
+    def join(self, spec: BatchSpec, *, uncertain: bool = False) -> OpenLeases[Sharer] | None:
+        """The count that a batch has a part in from now on; None: it has no limit. `uncertain`: it is not known yet
+        what of it is out."""
         if spec.limit is None:
             return None
         open_leases: OpenLeases[Sharer] = OpenLeases(spec.limit)
         if spec.limit_group:
             open_leases = self._shared.setdefault((spec.owner, spec.limit_group, spec.limit), open_leases)
             open_leases.sharing += 1
-        open_leases.uncertain |= stored.open_from is not None
+        open_leases.uncertain |= uncertain
         return open_leases
 
     def leave(self, spec: BatchSpec) -> None:

@@ -349,6 +349,7 @@ def start(config: VentilatorConfig, logger: logging.Logger) -> Ventilator:
         damages=len(store.damages()),
         must_compare=store.must_compare,
         deleted=store.deleted(),
+        pause=store.pause(),
         identity=Identity(
             *(store.pipeline, store.is_paired, store.accepted, config.accept_older), store.event_rows.last()
         ),

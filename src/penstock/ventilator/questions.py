@@ -209,6 +209,7 @@ class Questions:
             pipeline=ledger.pipeline,
             damage=self._damage.in_words(self._sink_log.damages),
             growth=(*self.growth, *self._sink_log.growth, *self._kept(), *ledger.wall_clock.warnings(now)),
+            paused=self._start_conditions.paused,
         )
         self._answer(client, info)
 

@@ -40,17 +40,6 @@ CREATE TABLE deleted (
     sum     INTEGER NOT NULL
 ) STRICT;
 
--- What has happened, the newest of it.
-CREATE TABLE event (
-    number  INTEGER PRIMARY KEY,        -- without a gap
-    time    REAL NOT NULL,
-    event   TEXT NOT NULL,
-    batch   BLOB NOT NULL,              -- empty: it is not of one
-    fields  BLOB NOT NULL,              -- msgpack
-    sum     INTEGER NOT NULL
-) STRICT;
-CREATE INDEX event_started ON event (batch) WHERE event = 'started';
-
 -- What was found damaged, and what became of it.
 CREATE TABLE damage (
     number  INTEGER PRIMARY KEY,

@@ -30,6 +30,7 @@ from penstock.ventilator.batch_rows import BatchRows
 from penstock.ventilator.contract import (
     EndedPart,
     OpenPart,
+    PipelinePause,
     SaveAccepted,
     SaveApplied,
     SaveBatch,
@@ -43,6 +44,7 @@ from penstock.ventilator.contract import (
     SaveForgotten,
     SaveOpen,
     SavePaired,
+    SavePause,
     SaveRetried,
     SaveSpec,
     SaveTotal,
@@ -69,10 +71,11 @@ PRUNE_ROWS = 8
 
 _CHECKED = (sql.FUNCTION, sql.BATCH, sql.CHUNK, sql.DIGEST, sql.DOOMED, sql.FORGOTTEN)
 """Tables whose rows are given their checksums by the second script, but for the one that says what the file is."""
-_first, _second = (
-    Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("queue.sql", "queue_checksums.sql")
+_first, _second, _third = (
+    Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8")
+    for name in ("queue", "queue_checksums", "queue_events")
 )
-SCRIPTS = (_first, _second + fill(_CHECKED))
+SCRIPTS = (_first, _second + fill(_CHECKED), _third)
 KIND = ord("Q")
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -142,6 +145,10 @@ class QueueStore(StoreFile):
         with self.guard():
             row: Any = self.db.execute("SELECT applied, chain FROM meta").fetchone()
         return row[0], row[1]
+
+    def pause(self) -> PipelinePause:
+        """Whether the whole pipeline is paused."""
+        return PipelinePause(*self.only_row("SELECT paused_time, paused_by FROM meta"))
 
     def batches(self) -> list[StoredBatch]:
         """Every batch, oldest first."""
@@ -266,6 +273,8 @@ class QueueStore(StoreFile):
                 cursor.execute(sql.META.change(accepted="?1"), (accepted,))
             case SavePaired(pipeline):
                 cursor.execute(sql.META.change(pipeline="?1", paired="1"), (pipeline,))
+            case SavePause(since, by):
+                cursor.execute(sql.META.change(paused_time="?1", paused_by="?2"), (since, by))
             case SaveCompared():
                 self._containment.must_compare = False
                 cursor.execute(sql.META.change(compare="0"))

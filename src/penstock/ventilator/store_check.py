@@ -116,9 +116,11 @@ def _fill(store: QueueStore, broken: BrokenFile) -> list[str]:
             "pipeline": store.pipeline,
             "paired": 0,
             "accepted": 0,
+            "paused_time": None,
+            "paused_by": "",
         }
     with store.transaction() as cursor:
-        names = ("life", "applied", "chain", "pipeline", "paired", "accepted")
+        names = ("life", "applied", "chain", "pipeline", "paired", "accepted", "paused_time", "paused_by")
         values = tuple(known[name] for name in names)
         changes = {name: f"?{number}" for number, name in enumerate(names, 1)}
         cursor.execute(META.write(compare="1", kept_bytes=f"({KEPT_BYTES})", **changes), values)

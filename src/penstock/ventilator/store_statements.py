@@ -5,7 +5,9 @@ from __future__ import annotations
 from penstock.station.checked_rows import CheckedTable
 
 META = CheckedTable(
-    "meta", "one", "life", "applied", "chain", "kept_bytes", "pipeline", "paired", "accepted", "compare", "schema"
+    "meta",
+    *("one", "life", "applied", "chain", "kept_bytes", "pipeline", "paired", "accepted", "compare"),
+    *("paused_time", "paused_by", "schema"),
 )
 FUNCTION = CheckedTable("function", "digest", "users", "crc")
 BATCH = CheckedTable(

@@ -1,4 +1,4 @@
-"""Clients are told once why nothing of theirs goes on: a disk is full.
+"""Clients are told once why nothing of theirs goes on: a disk is full, the pipeline is paused.
 
 Promises:
 

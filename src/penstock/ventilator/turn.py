@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from penstock.job.spec import ID_BYTES
 from penstock.station.contract import Action, Actions, Log
 from penstock.ventilator.contract import SaveAccepted, SaveApplied, SaveCancelled, SaveCounts, SaveEvent, SaveOpen, Tell
 from penstock.ventilator.jobs_model import Batch, Chunk
@@ -16,6 +17,7 @@ from penstock.wire.records import Message, OutcomeHead
 EVENTS = frozenset(
     {
         *("cancel_asked", "delete_asked", "drain_asked", "retried", "retry_asked"),
+        *("pause_asked", "resume_asked", "set_asked"),
         *("map_abandoned", "results_expired", "nobody_fits", "not_started"),
         *("worker_joined", "worker_left", "worker_lost", "worker_broken", "worker_healed", "name_taken"),
         *("sink_joined", "sink_diverged", "sink_agreed", "other_version", "damaged", "clock_set", "stood_still"),
@@ -56,9 +58,12 @@ class Turn:
         self._actions.append(Log(event, fields))
         if event in EVENTS:
             batch = str(fields.get("batch", ""))
-            self.keep(event, bytes.fromhex(batch), **{name: told for name, told in fields.items() if name != "batch"})
+            if len(batch) == 2 * ID_BYTES:
+                self.keep(event, bytes.fromhex(batch), **{name: fields[name] for name in fields if name != "batch"})
+            else:  # it is of no batch, or of all of them
+                self.keep(event, b"", **fields)
 
-    def keep(self, event: str, batch: bytes, **fields: object) -> None:
+    def keep(self, event: str, batch: bytes, /, **fields: object) -> None:
         """What has happened, numbered: whoever asks for events is told, also after a restart."""
         self.last_event += 1
         told = {name: value if isinstance(value, int | float) else str(value) for name, value in fields.items()}

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from penstock.job.spec import BatchSpec, Instant, JobState, Label, Seconds, Stamp, Tags
+from penstock.job.spec import WHOLE_END, BatchSpec, Instant, JobState, Label, Positive, Seconds, Stamp, Tags
 from penstock.wire.records import (
     AboutBatch,
     BatchSpan,
@@ -143,6 +143,22 @@ class Delete(AboutBatch, frozen=True):
     gone."""
 
 
+class Pause(Numbered, frozen=True):
+    """No job of this batch, or with an empty `batch` of the whole pipeline, is to start any more; what runs goes on.
+    With `resumes` jobs start again. Answered by Done when that is durable. A release before 0.3 answers nothing."""
+
+    batch: Annotated[bytes, msgspec.Meta(max_length=16)]
+    resumes: bool = False
+
+
+class SetBatch(AboutBatch, frozen=True):
+    """This batch has that priority from now on, and that limit, of its own; None: it stays. Answered by Done when that
+    is durable. A release before 0.3 answers nothing."""
+
+    priority: Annotated[int, msgspec.Meta(ge=-WHOLE_END, lt=WHOLE_END)] | None = None
+    limit: Positive | None = None
+
+
 class Alive(Message, frozen=True):
     """The client still reads these transient batches. It need not say so to keep them, as long as its connection is up
     (see Knock)."""
@@ -252,6 +268,8 @@ ClientToVentilator = (
     | AskArguments
     | PartsTaken
     | BackUp
+    | Pause
+    | SetBatch
 )
 
 
@@ -372,6 +390,8 @@ class PipelineInfo(Numbered, frozen=True):
     pipeline: Pipeline = b""
     growth: tuple[Text, ...] = ()
     """what grows until it is trouble, for people"""
+    paused: Text = ""
+    """By whom and since when no job of any batch starts, for people"""
 
 
 class BatchLine(Record, frozen=True):

@@ -149,6 +149,7 @@ class VentilatorNode(StationNode):
             wall_time=self.world.now,
             seed=self.world.random.getrandbits(32),
             forgotten=self.store.forgotten(),
+            pause=self.store.pause(),
             lease_tokens=SEAL,
             damages=len(self.store.damages()),
             must_compare=self.store.must_compare,

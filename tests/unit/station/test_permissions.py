@@ -23,6 +23,7 @@ from penstock.wire.desk_messages import (
     Cancel,
     DrainWorker,
     Forget,
+    Pause,
     Submit,
 )
 from penstock.wire.messages import (
@@ -55,6 +56,9 @@ def hello(name: str) -> Hello:
         (AskBatches(1, "", 50), True, True),
         (AskJobs(1, B, 0, 1, 1), True, True),
         (AskArguments(1, B, 0, 1, 1), True, True),
+        (Pause(1, A), True, False),
+        (Pause(1, B), False, False),
+        (Pause(1, b""), False, False),
         (Submit(1, (BatchOpen(b"n" * 16, BatchSpec(), A, 0),), (), ()), True, False),
         (Submit(1, (), (), (BatchClose(A, 1),)), True, False),
         (Submit(1, (), (), (BatchClose(B, 1),)), False, False),

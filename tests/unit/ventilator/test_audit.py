@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from penstock.keys.roles import Peer, Role
 from penstock.station.contract import FromClient
-from penstock.wire.desk_messages import AskPipeline, Cancel, Delete, DrainWorker, Retry
+from penstock.wire.desk_messages import AskPipeline, Cancel, Delete, DrainWorker, Pause, Retry, SetBatch
 from penstock.wire.records import Message
 from support.core_benches import BATCH, CLIENT, VentilatorBench
 
@@ -14,7 +14,16 @@ ADMIN = Peer("admin", Role.ADMIN, "its key")
 
 def logged(bench: VentilatorBench) -> list[tuple[str, str]]:
     """What is in the log since the last look, of what somebody has said."""
-    kinds = {"submitted", "cancel_asked", "retry_asked", "delete_asked", "drain_asked"}
+    kinds = {
+        "submitted",
+        "cancel_asked",
+        "retry_asked",
+        "delete_asked",
+        "drain_asked",
+        "pause_asked",
+        "resume_asked",
+        "set_asked",
+    }
     found = [(line.event, line.fields.strip()) for line in bench.logged if line.event in kinds]
     bench.logged.clear()
     return found
@@ -28,7 +37,7 @@ def say(bench: VentilatorBench, sender: Peer, message: Message) -> list[tuple[st
 
 
 def test_each_order_is_in_the_log_once_with_the_key(bench: VentilatorBench) -> None:
-    """What is submitted, cancelled, retried, deleted and drained; not what is asked, and not what is refused."""
+    """What is submitted, cancelled, retried, drained, paused and deleted; not what is asked, nor what is refused."""
     batch = f"batch={BATCH.hex()}"
     bench.worker("gpu")
     bench.submit(3, sender=ALICE)
@@ -41,6 +50,11 @@ def test_each_order_is_in_the_log_once_with_the_key(bench: VentilatorBench) -> N
     ]
     assert say(bench, ALICE, DrainWorker(13, "gpu")) == []
     assert say(bench, ADMIN, DrainWorker(14, "gpu")) == [("drain_asked", "worker=gpu key=admin")]
+    assert say(bench, ALICE, Pause(21, BATCH)) == [("pause_asked", f"{batch} key=alice")]
+    assert say(bench, ADMIN, Pause(22, b"", resumes=True)) == [("resume_asked", "batch=all key=admin")]
+    assert say(bench, ALICE, SetBatch(23, BATCH, limit=2)) == [
+        ("set_asked", f"{batch} priority=None limit=2 key=alice")
+    ]
     assert say(bench, ALICE, AskPipeline(15)) == []
     assert say(bench, Peer("bob", Role.SUBMIT, "his key"), Delete(16, BATCH)) == []
     assert say(bench, ALICE, Delete(16, BATCH)) == [("delete_asked", f"{batch} key=alice")]

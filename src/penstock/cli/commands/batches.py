@@ -21,7 +21,7 @@ NEWEST = 50
 """How many are shown unless all are asked for: a screen."""
 EVERY = 100_000
 """What one answer may hold."""
-STATES = ("waiting", "working", "done", "failed")
+STATES = ("waiting", "working", "paused", "done", "failed")
 HEAD = ("BATCH", "NAME", "OWNER", "JOBS", "DONE", "RUNNING", "FAILED", "CANCELLED", "STATE", "CREATED")
 ID_END = 12
 DAY = len("2026-05-31")
@@ -30,7 +30,9 @@ DAY = len("2026-05-31")
 @click.command("batches", short_help="List the newest batches.")
 @click.option("--name", help="List only batches of this name.")
 @click.option(
-    "--state", type=click.Choice(STATES), help="List only batches that wait, work, are done, or have a failed job."
+    "--state",
+    type=click.Choice(STATES),
+    help="List only batches that wait, work, are paused or done, or have a failed job.",
 )
 @click.option(
     "--since", metavar="TIME", help="List only batches submitted since: 2h (ago), 2026-05-31, 2026-05-31T14:00."
@@ -77,7 +79,7 @@ def is_in(batch: BatchStatus, state: str) -> bool:
 
 def state_of(batch: BatchStatus) -> str:
     """How a batch stands, in one word."""
-    return "done" if batch.done else "working" if batch.leased else "waiting"
+    return "done" if batch.done else "paused" if batch.paused else "working" if batch.leased else "waiting"
 
 
 def instant(text: str, now: float) -> float:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from penstock.cli.commands.status import without_workers
 from penstock.cli.commands.workers import of_other_versions
+from penstock.cli.output import in_local_time
 from penstock.errors import ConfigError, NoPipeline, PenstockError, Refused
 from penstock.keys.roles import CLIENTS, DOORS, OWNER_OF_SOCKET, Role
 from penstock.station.own_address import is_own_name
@@ -208,6 +209,8 @@ def judged(status: PipelineStatus, now: float) -> Iterator[Finding]:
     yield _clock(status.wall_time - now)
     if status.trouble:
         yield Finding("trouble", "wrong", status.trouble)
+    if status.paused:
+        yield Finding("paused", "warn", in_local_time(status.paused))
     if status.damage:
         yield Finding("damage", "wrong", status.damage)
     yield from (Finding("growth", "warn", line) for line in status.growth)

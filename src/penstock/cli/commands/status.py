@@ -8,7 +8,7 @@ import click
 
 from penstock.cli.commands.workers import broken
 from penstock.cli.options import as_json, running
-from penstock.cli.output import counted, json_line, printable
+from penstock.cli.output import counted, in_local_time, json_line, printable
 from penstock.cli.why_waiting import waiting
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ def command(url: str, as_json: bool) -> None:
     if status.damage:
         print(f"damage    {printable(status.damage)}")
     print(f"security  {SECURITY.get(status.security) or printable(status.security)}")
+    if status.paused:
+        print(f"PAUSED    {printable(in_local_time(status.paused))}")
     if status.trouble:
         print(f"TROUBLE   {printable(status.trouble)}")
     if status.malformed:

@@ -123,7 +123,9 @@ def view(before: Sample, now: Sample) -> View:
     heading = (
         printable(f"penstock {status.version} at {status.url}"),
         f"{who}   {status.waiting} waiting, {status.running} running   "
-        f"{sum(paces.values()):.1f} jobs per second" + ("" if status.sink_present else "   no sink is connected"),
+        f"{sum(paces.values()):.1f} jobs per second"
+        + ("   paused" if status.paused else "")
+        + ("" if status.sink_present else "   no sink is connected"),
     )
     busiest = sorted(status.workers, key=lambda worker: (-worker.running, worker.name))
     open_first = sorted(now.batches, key=lambda batch: batch.done)
@@ -143,7 +145,8 @@ def _worker(worker: WorkerInfo, rate: float) -> Row:
 
 def _batch(batch: BatchStatus, rate: float) -> Row:
     total = batch.accepted if batch.total is None else batch.total
-    left = "done" if batch.done else duration((total - batch.finished) / rate) if rate else "-"
+    pace = "paused" if batch.paused else "-"
+    left = "done" if batch.done else duration((total - batch.finished) / rate) if rate else pace
     ended = batch.finished, total, batch.unsuccessful
     cells = (batch.id[-12:], batch.name or batch.title, *ended, batch.running, f"{rate:.1f}", left)
     return tuple(printable(str(cell)) for cell in cells)

@@ -17,10 +17,11 @@ def batch(**fields: Any) -> BatchStatus:
     return BatchStatus(id="ab", name="", kind="call", created=1.0, **defaults | fields)
 
 
-def test_each_batch_waits_works_or_is_done_and_may_have_failures() -> None:
+def test_each_batch_waits_works_is_paused_or_done_and_may_have_failures() -> None:
     """`failed` is asked beside the others."""
     assert is_in(batch(), "waiting")
     assert is_in(batch(leased=1, failed=1), "working")
+    assert is_in(batch(leased=1, paused=True), "paused")
     assert is_in(batch(leased=1, failed=1), "failed")
     assert is_in(batch(succeeded=3), "done")
     assert not is_in(batch(succeeded=3), "failed")

@@ -50,6 +50,7 @@ def test_all_is_well() -> None:
         ({"wall_time": 101.0}, "clock", "wrong", "900.0 s behind"),
         ({"sink_present": False}, "sink", "wrong", "`penstock sink`"),
         ({"trouble": "d: the disk is full"}, "trouble", "wrong", "d: the disk is full"),
+        ({"paused": "the pipeline is paused (`penstock resume`)"}, "paused", "warn", "`penstock resume`"),
         ({"workers": ()}, "workers", "warn", "`penstock worker`"),
         (
             {"workers": (WORKER, msgspec.structs.replace(WORKER, name="w2", python="3.99.1"))},
