@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from penstock.client import whole_numbers
-from penstock.errors import NoPipeline, Refused
+from penstock.errors import NoPipeline, ProtocolError, Refused
 from penstock.version import VERSION, is_older
 from penstock.wire.desk_messages import AskPipeline, Pause, PipelineInfo, SetBatch
 from penstock.wire.records import Message
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from penstock.job.spec import BatchSpec
 
 CHANGES_SINCE = "0.3"
-"""A ventilator of an earlier release drops these messages."""
+"""A ventilator of an earlier release does not know these messages."""
 WHOLE_PIPELINE = b""
 
 
@@ -84,7 +84,7 @@ def pause(session: Session, batch: bytes, *, resumes: bool = False) -> None:
 def _change(session: Session, make: Callable[[int], Message], cannot: str) -> None:
     try:
         session.ask(make)
-    except NoPipeline:
+    except (NoPipeline, ProtocolError):  # it dropped what it does not know, or said so
         info: PipelineInfo = session.ask(AskPipeline)
         if is_older(info.version, CHANGES_SINCE):
             said = f"the ventilator at {session.url} has penstock {info.version}, which {cannot}"

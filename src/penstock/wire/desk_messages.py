@@ -145,7 +145,7 @@ class Delete(AboutBatch, frozen=True):
 
 class Pause(Numbered, frozen=True):
     """No job of this batch, or with an empty `batch` of the whole pipeline, is to start any more; what runs goes on.
-    With `resumes` jobs start again. Answered by Done when that is durable. A release before 0.3 answers nothing."""
+    With `resumes` jobs start again. Answered by Done when that is durable. A release before 0.3 does not know it."""
 
     batch: Annotated[bytes, msgspec.Meta(max_length=16)]
     resumes: bool = False
@@ -153,7 +153,7 @@ class Pause(Numbered, frozen=True):
 
 class SetBatch(AboutBatch, frozen=True):
     """This batch has that priority from now on, and that limit, of its own; None: it stays. Answered by Done when that
-    is durable. A release before 0.3 answers nothing."""
+    is durable. A release before 0.3 does not know it."""
 
     priority: Annotated[int, msgspec.Meta(ge=-WHOLE_END, lt=WHOLE_END)] | None = None
     limit: Positive | None = None
