@@ -44,6 +44,7 @@ from penstock.wire.desk_messages import (
     Submit,
     VentilatorToClient,
 )
+from penstock.wire.filter_messages import FetchedEnded, FetchedFiltered
 from penstock.wire.frames import Decoder
 from penstock.wire.messages import Claimed, Fetched, FetchedOutput, SinkToClient
 from penstock.wire.parts import NUMBERS_FROM, Inbound, Outbound
@@ -357,7 +358,9 @@ class Courier:
                 self._desk.replace(request, *rest)
 
     def _on_sink(self, name: str, message: Any, payload: Bytes) -> None:
-        if isinstance(message, Fetched | FetchedOutput | Claimed | Refused | BackUpState):
+        if isinstance(
+            message, Fetched | FetchedFiltered | FetchedEnded | FetchedOutput | Claimed | Refused | BackUpState
+        ):
             self._fetches.on_answer(message.number, message, payload)
         else:
             self._channels[name].on_message(message, payload)

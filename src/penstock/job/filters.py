@@ -42,6 +42,7 @@ VALUE = re.compile(r""""((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^\s,"'][^\s,]*)
 ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 PLAIN = re.compile(r"[^\s,\"'=!~<>][^\s,]*")
 """A value that needs no quotes where it is written."""
+BATCH_ID = re.compile(r"[0-9a-f]{32}")
 JOB = re.compile(r"([0-9a-f]{32}):(\d{1,18})")
 
 Number = float | None
@@ -229,6 +230,16 @@ class Filter:
         has_some = any(batch.jobs.get(state) for state in self.states & ENDED_STATES)
         has_open = bool(batch.open) and not self.states <= ENDED_STATES
         return (has_some or has_open) and all(_fits_batch(term, batch) for term in self.terms)
+
+    @property
+    def batches(self) -> frozenset[str] | None:
+        """The batches that it names by whole ids: no others need be looked at. None: it names none so."""
+        named: frozenset[str] | None = None
+        for term in self.terms:
+            ids = frozenset(value.partition(":")[0] for value in term.values)
+            if term.operator == "=" and term.field in {"batch", "id"} and all(map(BATCH_ID.fullmatch, ids)):
+                named = ids if named is None else named & ids
+        return named
 
     def within(self, batch: str, start: int, stop: int) -> list[Span]:
         """Those of the jobs [start, stop) of the batch with this id that are meant by their own ids, in order."""
