@@ -90,6 +90,10 @@ class Links(Protocol):
         """Open one more connection to the sink, under this name."""
 
 
+ANSWERS = Fetched | FetchedFiltered | FetchedEnded | FetchedOutput | Claimed | Refused | BackUpState
+"""Of the sink, to what it was asked."""
+
+
 class Courier:
     """Sends what the other parts of a client submit and ask, and hands them what the stations answer. It owns no socket
     and no thread: the session calls it."""
@@ -358,9 +362,7 @@ class Courier:
                 self._desk.replace(request, *rest)
 
     def _on_sink(self, name: str, message: Any, payload: Bytes) -> None:
-        if isinstance(
-            message, Fetched | FetchedFiltered | FetchedEnded | FetchedOutput | Claimed | Refused | BackUpState
-        ):
+        if isinstance(message, ANSWERS):
             self._fetches.on_answer(message.number, message, payload)
         else:
             self._channels[name].on_message(message, payload)

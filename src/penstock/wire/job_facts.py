@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from penstock.job.filters import BatchFacts, JobFacts
 from penstock.job.spec import JobState
 from penstock.wire.desk_messages import BatchLine, JobLine
@@ -25,7 +27,7 @@ def batch_facts(line: BatchLine) -> BatchFacts:
     )
 
 
-def open_state(line: JobLine) -> str:
+def open_state(line: JobLine) -> Literal["queued", "delayed", "running"]:
     """How jobs stand that have not ended, for people."""
     if line.running:
         return "running"
