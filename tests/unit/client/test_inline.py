@@ -183,7 +183,7 @@ def test_jobs_are_found_by_a_filter(pipeline: Pipeline) -> None:
     ]
     assert [job.index for job in pipeline.jobs("name=first", limit=2, after=f"{first.id}:2")] == [3, 4]
     assert not pipeline.jobs("state=running")
-    assert [job.state for job in pipeline.jobs(f"id={first.id}:4 function=odd error=KeyError")] == ["failed"]
+    assert [job.state for job in pipeline.jobs(f"id={first.id}:4 function~ODD error=KeyError")] == ["failed"]
     with pytest.raises(ValueError, match="no field 'colour'"):
         pipeline.jobs("colour=red")
     with pytest.raises(ValueError, match="limit must be 1 or more"):
