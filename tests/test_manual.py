@@ -32,6 +32,7 @@ import penstock
 from penstock import cli, guide
 from penstock.cli.run.help_sections import JobsCommand
 from penstock.cli.settings import names as settings
+from penstock.job.filters import FIELDS
 from support.stations import LIMIT
 
 TOP = Path(__file__).parents[1]
@@ -220,6 +221,18 @@ def test_every_command_is_in_the_guide() -> None:
     """What the command line can do is written down, each command in the page about commands."""
     for name in cli.group.commands:
         assert re.search(rf"`penstock {name}\b", PAGES["commands"]), name
+
+
+def test_every_field_of_filters_is_in_the_guide_and_the_help() -> None:
+    """What can be asked for is written down, with the operators that it has."""
+    rows = dict(re.findall(r"^\| (`[a-z`, ]+`) \| (`[^|]+`) \|", PAGES["commands"], re.MULTILINE))
+    listed = {name: operators for names, operators in rows.items() for name in re.findall("[a-z]+", names)}
+    assert listed == {name: " ".join(f"`{one}`" for one in field.kind.operators) for name, field in FIELDS.items()}
+    jobs = cli.group.get_command(click.Context(cli.group), "jobs")
+    assert jobs is not None
+    named = re.search(r"The fields are ([a-z,\s]+)\.", jobs.help or "")
+    assert named is not None
+    assert named[1].split() == ", ".join(FIELDS).split()
 
 
 def test_every_path_is_there() -> None:

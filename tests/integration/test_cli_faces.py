@@ -191,6 +191,16 @@ def test_many_jobs_are_listed_in_pages(pipeline: Pipeline) -> None:
         (n, f"divmod({n}, 0)") for n in range(7, 5_000, 1_000)
     ]
     assert [job.index for job in batch.jobs()] == list(range(5_000))
+    found = pipeline.jobs("state=failed error~DIVISION", limit=3)
+    assert [(job.id, job.text) for job in found] == [(f"{batch.id}:{n}", f"divmod({n}, 0)") for n in (7, 1_007, 2_007)]
+    assert [job.index for job in pipeline.jobs("error=ZeroDivisionError", after=found[-1].id)] == [3_007, 4_007]
+    later = pipeline.batch(abs, [1, 2], name="later", not_before="1h")
+    pages, after = list[str](), None
+    while page := pipeline.jobs(limit=900, after=after):
+        pages += [job.id for job in page]
+        after = page[-1].id
+    assert pages == [f"{later.id}:{n}" for n in range(2)] + [f"{batch.id}:{n}" for n in range(5_000)]
+    assert [job.index for job in pipeline.jobs("state=delayed name=later function=abs")] == [0, 1]
 
 
 def test_an_earlier_ventilator_does_not_know_the_question(
@@ -202,7 +212,7 @@ def test_an_earlier_ventilator_does_not_know_the_question(
     (earlier / "sitecustomize.py").write_text(
         "from typing import Union, get_args\n"
         "from penstock.wire import desk_messages as messages\n"
-        "new = {messages.AskJobs, messages.AskArguments}\n"
+        "new = {messages.AskJobs, messages.AskArguments, messages.AskFiltered}\n"
         "known = [one for one in get_args(messages.ClientToVentilator) if one not in new]\n"
         "messages.ClientToVentilator = Union[tuple(known)]\n"
     )
@@ -214,6 +224,9 @@ def test_an_earlier_ventilator_does_not_know_the_question(
     assert done.returncode == 1, done.stderr
     (job,) = records(cli, "jobs", "last")
     assert (job["state"], job["text"], job["cause"]) == ("failed", "", "exit code 1")
+    filtered = cli("jobs", "--where", "state=failed")
+    assert (filtered.returncode, filtered.stderr.decode().count("\n")) == (1, 1)
+    assert "is of an earlier release and knows no filters: upgrade it" in filtered.stderr.decode()
     assert "exit code  1" in said(cli, "show", "last:0")
     assert "last" not in said(cli, "top", "--interval", "0.1")
     assert said(cli, "results", "--failed", "last").endswith(":0 failed: exit code 1\n")

@@ -11,11 +11,16 @@ from hypothesis import settings
 from msgspec.structs import replace
 
 from penstock.errors import StoreError
+from penstock.job.filters import Filter
 from penstock.job.spec import JobState, Stamp, new_batch_id
+from penstock.sink import filtered_lines
 from penstock.sink.contract import SaveClaim, SaveRecorded
+from penstock.sink.filtered_lines import filtered
 from penstock.sink.store import ResultStore
 from penstock.station.contract import DeleteBatch
 from penstock.station.recorded_jobs import RecordedLine, StoredRecord
+from penstock.wire.filter_messages import FetchedFiltered, FetchFiltered, FilteredSpan
+from penstock.wire.records import Note
 from support.sink_machine import StoredSinkMachine
 from support.sink_models import head_of
 from support.store_samples import BATCH, OTHER, lines
@@ -54,6 +59,48 @@ def test_rows_come_back_in_order_and_bounded(results: ResultStore) -> None:
     assert results.rows_after(b"x" * 16, 0, 100) == ((), b"", 0, False)
     results.save(lines(results, head_of(BATCH, 4, 5, final=False)))
     assert results.rows_after(BATCH, 4, 100) == ((), b"", 6, False)
+
+
+def answers(results: ResultStore, where: str, *spans: FilteredSpan, limit: int = 1_000) -> list[FetchedFiltered]:
+    """All that is answered, asked on until there is no more."""
+    found: list[FetchedFiltered] = []
+    cursor: tuple[int, int, int] | None = (0, 0, 0)
+    while cursor is not None:
+        found.append(filtered(results, FetchFiltered(1, where, spans, limit, cursor), Filter.parse(where)))
+        cursor = found[-1].cursor
+    return found
+
+
+def test_what_has_ended_is_found_by_a_filter(results: ResultStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the spans that are asked for and nothing beside them; attempts that were not final do not count, nor does
+    what was opened again; with a line or a look to an answer the same jobs are found, and values are never read."""
+    failed = Note(cause="TimeoutError: no answer", traceback="fetch.py", stdout=b"x")
+    heads = [
+        replace(head_of(BATCH, 0, 10), worker="gpu7", started_time=100.0, elapsed=20.0),
+        replace(head_of(BATCH, 10, 12, final=False), state=JobState.FAILED, note=failed),
+        replace(head_of(BATCH, 10, 12), state=JobState.FAILED, note=failed, started_time=500.0, elapsed=1.0),
+        replace(head_of(BATCH, 12, 14), state=JobState.FAILED, note=failed),
+        replace(head_of(BATCH, 12, 13, final=False), state=JobState.QUEUED, stamp=Stamp(1, 0, 0)),
+        replace(head_of(OTHER, 0, 3), started_time=100.0),
+    ]
+    results.save(lines(results, *heads))
+    all_of_it = FilteredSpan(BATCH, 5, 99, 90.0), FilteredSpan(OTHER, 0, 1, 0.0)
+
+    def found(where: str, limit: int = 1_000) -> list[tuple[bytes, int, int]]:
+        records = [one for answer in answers(results, where, *all_of_it, limit=limit) for one in answer.records]
+        return [(one.batch, one.start, one.stop) for one in records]
+
+    whole = [(BATCH, 5, 10), (BATCH, 10, 12), (BATCH, 13, 14), (OTHER, 0, 1)]
+    assert found("") == whole
+    assert found("state=failed error~FETCH.PY") == [(BATCH, 10, 12), (BATCH, 13, 14)]
+    assert found("worker=gpu7 ran>1s ran<3s") == [(BATCH, 5, 10)]
+    assert found("wait>1m") == [(BATCH, 10, 12), (OTHER, 0, 1)]
+    assert found("started>1970-01-01T00:08Z") == [(BATCH, 10, 12)]
+    (answer,) = answers(results, "state=failed", *all_of_it)
+    assert {(one.size, one.note) for one in answer.records} == {(0, Note(cause="TimeoutError: no answer"))}
+    assert found("", limit=1) == whole
+    monkeypatch.setattr(filtered_lines, "LOOKS", 1)
+    assert found("") == whole
 
 
 def test_a_span_is_fetched_whatever_lines_it_is_in(results: ResultStore) -> None:

@@ -10,9 +10,10 @@ from penstock.client.batch_input import Digest
 from penstock.client.functions import Function
 from penstock.client.futures import JobFuture
 from penstock.client.map import MapRequest
-from penstock.client.records import BatchStatus, Event, PipelineStatus
+from penstock.client.records import BatchStatus, Event, JobInfo, PipelineStatus
 from penstock.client.results import Piece
 from penstock.client.single_submits import OnRow
+from penstock.job.filters import Filter
 from penstock.job.manager_authkeys import Client
 from penstock.job.spec import BatchSpec
 
@@ -103,6 +104,10 @@ class Backend(Mapper, Protocol):
 
     def attach(self, match: str) -> Batch[Any]:
         """A handle on a batch, by its id, a part of that, or its name. Raises NoSuchBatch."""
+
+    def jobs(self, wanted: Filter, at: tuple[bytes, int], limit: int, *, full: bool) -> list[JobInfo]:
+        """The jobs that are wanted, newest batch first, from that index of that batch on, at most `limit`; `full`:
+        their texts are not shortened."""
 
     def closed(self, match: str) -> bytes:
         """The id of a batch that another one comes after: it takes in no more single submits. Raises NoSuchBatch."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -20,9 +20,10 @@ from penstock.client.row_fetch import fetch_rows
 from penstock.errors import NoSuchBatch, ProtocolError
 from penstock.job.argument_text import NOT_KEPT, WHOLE, Text, Work
 from penstock.job.display import text_of, typed
-from penstock.job.spec import BatchSpec, JobState, Stamp, job_id
+from penstock.job.spec import BatchSpec, Stamp, job_id
 from penstock.wire.desk_messages import Arguments, AskArguments, AskBatches, AskJobs, BatchesInfo, JobLine, JobsInfo
 from penstock.wire.frames import split
+from penstock.wire.job_facts import open_state
 from penstock.wire.records import SHOWN_BYTES, Note
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ EACH = 64 << 10
 RUNNERS = 500
 """Of running jobs in all batches: among these are the ones that have run longest, in all but huge pipelines."""
 ENDED = frozenset(FINAL_STATES.values())
-STATES = ("queued", "delayed", "running", "succeeded", "failed", "timed_out", "cancelled", "dead")
-"""A job's, for people."""
 LARGE = "<large arguments>"
 """In the place of those that are not looked at."""
 SILENT = Note()
@@ -119,7 +118,7 @@ class Jobs:
         at = start
         for line in lines if lines is not None else ():
             low = max(at, line.start)
-            while low < line.stop and _state(line) in wanted:
+            while low < line.stop and open_state(line) in wanted:
                 at = min(low + PAGE, stop)
                 yield low, at
                 low = at
@@ -300,11 +299,5 @@ def _standing(line: JobLine | None, row: Row | None, *, knows: bool) -> Wanted:
     if row is not None and row.head.final and (line is None or line.stamp.generation <= stamp.generation):
         return Wanted(FINAL_STATES[row.head.state], None, row)
     if line is not None:
-        return Wanted(_state(line), line, row)
+        return Wanted(open_state(line), line, row)
     return Wanted("queued" if knows else "open", None, row)
-
-
-def _state(line: JobLine) -> Literal["queued", "delayed", "running"]:
-    if line.running:
-        return "running"
-    return "delayed" if line.state is JobState.DELAYED else "queued"

@@ -17,12 +17,13 @@ from penstock.client.batch_opening import Target, after_as_id, opening_of
 from penstock.client.functions import MAX_PART_BYTES
 from penstock.client.kept_output import Printed
 from penstock.client.live_output import Live, Onlooker, Seen
-from penstock.client.options import output_size, seconds, spec_of
+from penstock.client.options import output_size, spec_of
 from penstock.client.pipeline import Pipeline
 from penstock.client.records import JobInfo
 from penstock.client.streamed_batch import AHEAD, HEADSTART, Growing
 from penstock.client.submit_pacing import Delay, Gate, Pace, breath
 from penstock.client.ventilator_desk import ask_status, ventilator_at
+from penstock.job.times import seconds
 
 __all__ = [
     "AHEAD",

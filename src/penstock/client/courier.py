@@ -46,6 +46,7 @@ from penstock.wire.desk_messages import (
     Submit,
     VentilatorToClient,
 )
+from penstock.wire.filter_messages import FetchedEnded, FetchedFiltered
 from penstock.wire.frames import Decoder
 from penstock.wire.messages import Claimed, Fetched, FetchedOutput, SinkToClient
 from penstock.wire.parts import NUMBERS_FROM, Inbound, Outbound
@@ -89,6 +90,10 @@ class Links(Protocol):
 
     def add_results(self, name: str) -> None:
         """Open one more connection to the sink, under this name."""
+
+
+ANSWERS = Fetched | FetchedFiltered | FetchedEnded | FetchedOutput | Claimed | Refused | BackUpState
+"""Of the sink, to what it was asked."""
 
 
 class Courier:
@@ -359,7 +364,7 @@ class Courier:
                 self._desk.replace(request, *rest)
 
     def _on_sink(self, name: str, message: Any, payload: Bytes) -> None:
-        if isinstance(message, Fetched | FetchedOutput | Claimed | Refused | BackUpState):
+        if isinstance(message, ANSWERS):
             self._fetches.on_answer(message.number, message, payload)
         else:
             self._channels[name].on_message(message, payload)

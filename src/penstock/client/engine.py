@@ -12,17 +12,19 @@ from penstock.client.batch import Batch, cancel_jobs, find_batch, find_batches, 
 from penstock.client.batch_changes import WHOLE_PIPELINE, pause
 from penstock.client.batch_input import Digest, Feed
 from penstock.client.event_reader import last_event, read_events
+from penstock.client.filtered_jobs import FilteredJobs
 from penstock.client.functions import MAX_PART_BYTES, Function, Functions, too_large
 from penstock.client.futures import JobFuture, failed
 from penstock.client.leaving import Member
 from penstock.client.map import CHUNKS_AHEAD, Map, MapRequest, input_length, pace_of
 from penstock.client.module_shipping import Shipper
 from penstock.client.once import batch_once, future_once
-from penstock.client.records import BatchStatus, Event, PipelineStatus
+from penstock.client.records import BatchStatus, Event, JobInfo, PipelineStatus
 from penstock.client.single_submits import OnRow
 from penstock.client.submit_packing import opened
 from penstock.client.version_check import Versions
 from penstock.errors import NoPipeline
+from penstock.job.filters import Filter
 from penstock.job.manager_authkeys import Client
 from penstock.job.spec import BatchSpec
 from penstock.wire.desk_messages import AskPipeline, DrainWorker, PipelineInfo
@@ -143,6 +145,10 @@ class Engine(Member):
     def attach(self, match: str) -> Batch:
         """A handle on a batch of this or another client. Raises NoSuchBatch: none fits, or several."""
         return find_batch(self.session, match)
+
+    def jobs(self, wanted: Filter, at: tuple[bytes, int], limit: int, *, full: bool) -> list[JobInfo]:
+        """The jobs that are wanted, from there on, at most `limit`. Raises ProtocolError: a station is too old."""
+        return FilteredJobs(self.session, wanted, full=full).page(at, limit)
 
     def closed(self, match: str) -> bytes:
         """The id of a batch that others are to come after: it takes in no more single submits. Raises NoSuchBatch."""

@@ -26,9 +26,12 @@ from penstock.client.results import FINAL_STATES, Piece, error_of, handed_out, o
 from penstock.client.single_submits import OnRow
 from penstock.errors import JobError, NoSuchBatch, NoSuchWorker, PenstockError, Refused
 from penstock.job import payload
+from penstock.job.filters import Filter
 from penstock.job.manager_authkeys import Client
+from penstock.job.spans import SpanSet
 from penstock.job.spec import BatchSpec, JobState
 from penstock.wire.desk_messages import BatchLine
+from penstock.wire.job_facts import batch_facts, ended_facts
 
 if TYPE_CHECKING:
     from penstock.client.session import Session
@@ -125,6 +128,18 @@ class Inline:
         found = [batch for batch in reversed(self._batches.values()) if match in ("", batch.name)]
         return [batch.status() for batch in found[:limit]]
 
+    def jobs(self, wanted: Filter, at: tuple[bytes, int], limit: int, *, full: bool) -> list[JobInfo]:
+        """Its jobs that are wanted, from there on; what they were given is not kept."""
+        del full
+        newest, first = at
+        found = (
+            info
+            for name in sorted(self._batches, reverse=True)
+            if name <= newest.hex()
+            for info in self._batches[name].filtered(wanted, first if name == newest.hex() else 0)
+        )
+        return list(itertools.islice(found, limit))
+
     def events(self, after: int, *, follow: bool) -> Iterator[Event]:  # noqa: ARG002 - of every backend
         """Nothing happens but in the caller's own calls."""
         raise PenstockError("an inline pipeline keeps no events: its jobs run in the call that submits them")
@@ -189,8 +204,11 @@ class InlineBatch(Batch[Any]):
 
     def status(self) -> BatchStatus:
         """How its jobs ended, as numbers."""
+        return status_of(self._line())
+
+    def _line(self) -> BatchLine:
         rows = self._rows_now
-        line = BatchLine(
+        return BatchLine(
             batch=self._batch,
             spec=self._spec,
             accepted=len(rows),
@@ -199,7 +217,6 @@ class InlineBatch(Batch[Any]):
             leased=0,
             created_time=self._created,
         )
-        return status_of(line)
 
     def cancel(self, *, running: bool = True) -> int:  # noqa: ARG002 - none is
         """There is nothing left to cancel."""
@@ -245,6 +262,15 @@ class InlineBatch(Batch[Any]):
         wanted = frozenset(states)
         found = (row for row in self._rows_now if not wanted or row.head.state.value in wanted)
         return itertools.islice(map(self._info, found), limit)
+
+    def filtered(self, wanted: Filter, first: int) -> Iterator[JobInfo]:
+        """Those of its jobs from `first` on that are wanted."""
+        line = self._line()
+        if wanted.matches_batch(batch_facts(line)):
+            named = SpanSet(wanted.within(self.id, first, line.accepted))
+            for row in self._recorded:
+                if row.start in named and wanted.matches(ended_facts(row.head, self._created)):
+                    yield self._info(row)
 
     def job(self, index: int, *, full: bool = False) -> JobInfo:
         """One of its jobs. Raises NoSuchBatch."""

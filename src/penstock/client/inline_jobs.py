@@ -34,7 +34,7 @@ class Jobs:
 
     def __init__(self, spec: BatchSpec, function: Function, functions: Functions) -> None:
         self.batch: BatchId = new_batch_id()
-        self.spec = spec
+        self.spec = opened(spec, function)
         self._function = function
         self._dumper = ItemDumper(functions.shipper)
         self._given: dict[int, tuple[int, Any]] = {}
@@ -43,7 +43,7 @@ class Jobs:
     @property
     def work(self) -> Work:
         """What people are shown of them."""
-        return Work(opened(self.spec, self._function), b"")
+        return Work(self.spec, b"")
 
     def chunk(self, index: int, form: str, item: Any) -> Any:
         """What a job is given. Raises PicklingError: its arguments cannot be serialized."""

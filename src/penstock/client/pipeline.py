@@ -16,12 +16,14 @@ from penstock.client.backend import Backend
 from penstock.client.batch import ALL_JOBS, Batch
 from penstock.client.callback_thread import ensure_threads
 from penstock.client.engine import Engine
+from penstock.client.filtered_jobs import behind
 from penstock.client.futures import JobFuture
 from penstock.client.locate import locate
 from penstock.client.records import BatchStatus, Event, JobInfo, PipelineStatus, WorkerInfo
 from penstock.client.submitter import Submitter
 from penstock.errors import PenstockError
 from penstock.job import current_job
+from penstock.job.filters import Filter
 from penstock.station.config import TERM_GRACE
 
 
@@ -200,6 +202,25 @@ class Pipeline(Submitter):
         if stop == ALL_JOBS:
             raise ValueError(f"{job!r} names a batch: write BATCH:INDEX")
         return self._engine.attach(batch.hex()).job(start)
+
+    def jobs(self, where: str = "", limit: int = 100, after: str | None = None, *, full: bool = False) -> list[JobInfo]:
+        """The jobs that fit a filter, waiting and running ones too: the newest batch first, and in it by index.
+
+        - `where`: terms such as ``state=failed error~Timeout wait>5m``, of which each must hold; ``penstock guide
+          commands`` explains all of them. Empty: every job fits.
+        - `limit`: return at most so many.
+        - `after`: the id of a job: go on behind it. A list shorter than `limit` was the last one.
+        - `full`: do not shorten commands and arguments.
+
+        Raises ConfigError (a ValueError) that names the fields there are for a wrong filter, ValueError for another
+        limit than 1 or more and when `after` names no job, NoPipeline when there is no answer. Example::
+
+            for job in pipeline.jobs("state=failed error~Timeout"):
+                print(job.id, job.text, job.cause)
+        """
+        if limit < 1:
+            raise ValueError(f"limit must be 1 or more, not {limit}")
+        return self._engine.jobs(Filter.parse(where), behind(after), limit, full=full)
 
     def workers(self) -> list[WorkerInfo]:
         """The workers that are connected now. Raises NoPipeline when there is no answer."""

@@ -71,7 +71,8 @@ class Outcome(msgspec.Struct, Generic[T_co], frozen=True, kw_only=True):
 class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What one job is, and its state now, whether it waits, runs or has ended.
 
-    `Batch.job` fills in all fields, `Batch.jobs` those up to `cause`.
+    `Pipeline.job` and `Batch.job` fill in all fields, `Batch.jobs` those up to `cause`, and `Pipeline.jobs` those of
+    them that are known of a job that waits or runs, and when its batch was submitted and by whom.
     """
 
     id: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from penstock.job.filters import Filter
 from penstock.job.spec import Stamp
 from penstock.station.contract import (
     Action,
@@ -20,6 +21,7 @@ from penstock.station.contract import (
     SaveOfBatch,
 )
 from penstock.station.recorded_jobs import StoredRecord
+from penstock.wire.filter_messages import FetchFiltered
 from penstock.wire.messages import Delivery
 from penstock.wire.records import Completion, OutcomeHead, Print
 
@@ -198,5 +200,15 @@ class ReadOutput(AnswerFromStore, frozen=True):
     position: int
 
 
-SinkEffect = CopyStore | Refuse | ReadRows | ReadLog | ReadLines | ReadSpan | ReadOutput | Answer | Report | Renew
+class ReadFiltered(Action, frozen=True):
+    """Answer a FetchFiltered from the store, with what fits `wanted`."""
+
+    client: bytes
+    ask: FetchFiltered
+    wanted: Filter
+
+
+SinkEffect = (
+    CopyStore | Refuse | ReadRows | ReadLog | ReadLines | ReadSpan | ReadOutput | ReadFiltered | Answer | Report | Renew
+)
 """All that its process does for it; the loop writes what is a Log."""

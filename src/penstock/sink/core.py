@@ -53,6 +53,7 @@ from penstock.station.control_silence import ControlSilence
 from penstock.station.lease_tokens import NO_TOKENS, LeaseTokens
 from penstock.wire.bounds import HEARTBEAT_INTERVAL, LEASE_TIME, LIMITS
 from penstock.wire.desk_messages import TrimOutput
+from penstock.wire.filter_messages import FetchEnded
 from penstock.wire.messages import (
     Claim,
     Completions,
@@ -119,7 +120,7 @@ class SinkCore:
         self.lease_tokens: LeaseTokens = lease_tokens
         self._seq, self._chain = head
         self.batches: RecordedBatches = RecordedBatches(in_memory)
-        self._readers = Readers(boot, self.batches.last, follows)
+        self._readers = Readers(boot, self.batches, follows)
         self._followers = self._readers.followers
         self._live_output = LiveOutput(sink, lease_tokens, self._followers)
         self._hearing = ControlSilence(lease_time)
@@ -193,7 +194,7 @@ class SinkCore:
         match event:
             case FromWorker(Outcomes(records=records)) | Verdicts(records):
                 named = {head.batch for head in records}
-            case FromClient(message=Follow() | Credit() | Claim() as message):
+            case FromClient(message=Follow() | Credit() | Claim() | FetchEnded() as message):
                 named = {message.batch}
             case RowsRead() | ForgetBatch():
                 named = {event.batch}

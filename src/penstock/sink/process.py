@@ -33,6 +33,7 @@ from penstock.sink.contract import (
     LinesLost,
     LinesRead,
     LogRead,
+    ReadFiltered,
     ReadLines,
     ReadLog,
     ReadOutput,
@@ -43,6 +44,7 @@ from penstock.sink.contract import (
     SinkEffect,
 )
 from penstock.sink.core import SinkCore
+from penstock.sink.filtered_lines import filtered
 from penstock.sink.store import ResultStore
 from penstock.station import loop, other_version
 from penstock.station.backups import Backups
@@ -63,13 +65,14 @@ from penstock.station.waiting_questions import ROOM_INTERVAL, WaitingQuestions
 from penstock.url import endpoints
 from penstock.version import VERSION
 from penstock.wire.bounds import LIMITS, Limits
+from penstock.wire.filter_messages import FetchFiltered
 from penstock.wire.frames import Decoder, Wire, split
 from penstock.wire.messages import (
+    AsksSink,
     ClientToSink,
     Fetch,
     Fetched,
     FetchedOutput,
-    FetchOutput,
     Follow,
     Keys,
     SinkHead,
@@ -205,7 +208,7 @@ class Sink:
     def _on_parts(self, received: Received, message: Message, now: float) -> None:
         if isinstance(message, PartsTaken):
             self._to_clients.arrived(message, now, received.peer)
-        elif isinstance(message, Follow | Fetch):
+        elif isinstance(message, Follow | Fetch | FetchFiltered):
             self._to_clients.takes(message.parts, received.peer, received.sender)
 
     def _receive_outcomes(self, now: float) -> Iterator[Any]:
@@ -230,7 +233,7 @@ class Sink:
 
     def _asks(self, event: FromClient) -> bool:
         """Whether it is a question, which waits for its turn."""
-        if not isinstance(event.message, Fetch | FetchOutput):
+        if not isinstance(event.message, AsksSink):
             return False
         if not self._questions.add(event, event.message.number):
             loop.say_dropped(self.links, self._questions, event.sender.name)
@@ -329,7 +332,7 @@ class Sink:
                 return (LogRead(after, chain, lines, more),)
             case ReadLines(after, limit):
                 return (LinesRead(after, *self._store.lines_after(after, limit)),)
-            case ReadOutput(client) | ReadSpan(client) if not self._reads(client):
+            case ReadOutput(client) | ReadSpan(client) | ReadFiltered(client) if not self._reads(client):
                 pass  # it asks again
             case ReadOutput(client, number, batch, index, is_error, position):
                 start, data = self._store.output_at(batch, index, int(is_error), position)
@@ -337,6 +340,8 @@ class Sink:
             case ReadSpan(client, number, batch, start, stop, cursor):
                 records, payload, rest = self._store.rows_in(batch, start, stop, cursor)
                 self._answer(client, Fetched(number, records, rest), payload)
+            case ReadFiltered(client, ask, wanted):
+                self._answer(client, filtered(self._store, ask, wanted), b"")
             case _:
                 assert_never(action)
         return ()

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from penstock.errors import ConfigError
+from penstock.job.filters import Filter
 from penstock.sink.claims import Claims
-from penstock.sink.contract import ReadOutput, ReadSpan
+from penstock.sink.contract import ReadFiltered, ReadOutput, ReadSpan
 from penstock.sink.followers import Followers
-from penstock.station.contract import Actions, CopyStore, FromClient
-from penstock.wire.desk_messages import BackUp
+from penstock.sink.recorded_batches import RecordedBatches
+from penstock.station.contract import Actions, Answer, CopyStore, FromClient
+from penstock.wire.desk_messages import BackUp, Refused
+from penstock.wire.filter_messages import FetchedEnded, FetchEnded, FetchFiltered
 from penstock.wire.messages import Claim, Credit, Fetch, FetchOutput, Follow, Unfollow
 from penstock.wire.records import PartsTaken
 
+ENDED_SPANS = 2_000
+"""In one answer."""
+
 
 class Readers:
-    """`last` gives the last line of a batch, 0 if nothing of it is recorded."""
+    """Reads what is recorded of these batches."""
 
-    def __init__(self, boot: int, last: Callable[[bytes], int], follows: int) -> None:
+    def __init__(self, boot: int, batches: RecordedBatches, follows: int) -> None:
         self.followers: Followers = Followers(boot, follows)
         self.claims: Claims = Claims()
-        self._last = last
+        self._batches = batches
+        self._last = batches.last
 
     def on_client(self, event: FromClient, now: float) -> Actions:
         """A message on the results socket."""
@@ -34,6 +40,10 @@ class Readers:
                 return []
             case Fetch(number, batch, start, stop, cursor):
                 return [ReadSpan(client, number, batch, start, stop, cursor)]
+            case FetchFiltered() as ask:
+                return [self._filtered(client, ask)]
+            case FetchEnded() as ask:
+                return [Answer(client, self._ended(ask))]
             case FetchOutput(number, batch, index, is_error, position):
                 return [ReadOutput(client, number, batch, index, is_error, position)]
             case PartsTaken():
@@ -45,6 +55,17 @@ class Readers:
                 return [CopyStore(client, asked, event.sender.name)]
             case _:
                 raise AssertionError(f"no client says {event.message!r}")
+
+    def _filtered(self, client: bytes, ask: FetchFiltered) -> ReadFiltered | Answer:
+        try:
+            return ReadFiltered(client, ask, Filter.parse(ask.where))
+        except ConfigError as error:  # of a client of a later release
+            return Answer(client, Refused(ask.number, "ConfigError", str(error)))
+
+    def _ended(self, ask: FetchEnded) -> FetchedEnded:
+        spans = self._batches.ended(ask.batch, ask.start, ask.stop)
+        some = tuple(spans[:ENDED_SPANS])
+        return FetchedEnded(ask.number, some, some[-1][1] if len(some) < len(spans) else None)
 
     def drop_batch(self, batch: bytes) -> None:
         """The batch is forgotten, and so are its readers."""

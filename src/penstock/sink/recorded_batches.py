@@ -72,6 +72,11 @@ class RecordedBatches:
         record = self._use(batch)
         return 0 if record is None else record.last
 
+    def ended(self, batch: bytes, start: int, stop: int) -> list[Span]:
+        """Those of the jobs [start, stop) of a batch that have ended."""
+        record = self._use(batch)
+        return [] if record is None else record.ended.overlap(start, stop)
+
     def checkpoint(self, batch: bytes) -> Actions:
         """What is recorded of it, if enough lines have come since that was saved."""
         record = self._records[batch]

@@ -49,6 +49,11 @@ ROWS_IN = f"""
     WHERE batch = (SELECT number FROM batch WHERE batch = ?1) AND start < ?3 AND stop > ?2
         AND start > ?2 - (SELECT longest FROM batch WHERE batch = ?1) AND start >= ?4 AND (start, seq) > (?4, ?5)
     ORDER BY start, seq LIMIT ?6"""
+LINES_IN = f"""
+    SELECT {LINE.is_sound}, seq, kind, head FROM line INDEXED BY line_start
+    WHERE batch = (SELECT number FROM batch WHERE batch = ?1) AND start < ?3 AND stop > ?2
+        AND start > ?2 - (SELECT longest FROM batch WHERE batch = ?1) AND start >= ?4 AND (start, seq) > (?4, ?5)
+    ORDER BY start, seq LIMIT ?6"""
 HAS_OPENINGS = """
     SELECT 1 FROM line INDEXED BY line_opening WHERE batch = (SELECT number FROM batch WHERE batch = ?) AND kind = 2
     LIMIT 1"""

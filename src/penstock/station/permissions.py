@@ -25,6 +25,7 @@ from penstock.wire.desk_messages import (
     AskBatches,
     AskDigests,
     AskEvents,
+    AskFiltered,
     AskGone,
     AskJobs,
     AskPipeline,
@@ -44,7 +45,7 @@ IDS_MAX = 100_000
 BURST_SECONDS = 100
 """Ids of so many seconds can come at once: workers of an array job start together."""
 
-READS = (AskPipeline, AskBatches, AskDigests, AskWhy, AskStack, AskEvents, AskGone, AskJobs, AskArguments)
+READS = (AskPipeline, AskBatches, AskDigests, AskWhy, AskStack, AskEvents, AskGone, AskJobs, AskArguments, AskFiltered)
 """Questions: every client may ask them. What jobs were given is shown to those who may read what they came to."""
 
 

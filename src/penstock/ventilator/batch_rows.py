@@ -81,6 +81,12 @@ class BatchRows:
         first, last = (bytes.fromhex(beginning.ljust(2 * ID_BYTES, digit)) for digit in "0f")
         return self._read(sql.NEWEST_BATCHES, first, last, limit)
 
+    def from_newest(self, newest: bytes, limit: int, ids: Iterable[bytes]) -> list[StoredBatch]:
+        """The newest ones from the id `newest` on, of these ids if there are any, else of all."""
+        if wanted := sorted((one for one in set(ids) if one <= newest), reverse=True):
+            return self.named(wanted[:limit], ())
+        return [] if ids else self._read(sql.NEWEST_BATCHES, bytes(ID_BYTES), newest, limit)
+
     def expired(self, until: float, limit: int) -> list[StoredBatch]:
         """Those that were to be retained until then, the first ones first."""
         return self._read(sql.BATCHES_EXPIRED, until, limit)

@@ -187,7 +187,7 @@ class VentilatorCore:
             case reads.BatchesLoaded():
                 self.ended.on_loaded(event, now)
             case reads.BatchesFound():
-                self.questions.on_found(event)
+                self.questions.on_found(event, now)
             case reads.ExpiredLoaded():
                 self._on_expired(event, now)
             case reads.ChunkLoaded():
@@ -325,7 +325,8 @@ class VentilatorCore:
                 | desk_messages.AskDigests()
                 | desk_messages.AskWhy()
                 | desk_messages.AskJobs()
-                | desk_messages.AskArguments() as ask
+                | desk_messages.AskArguments()
+                | desk_messages.AskFiltered() as ask
             ):
                 self.questions.on_ask(event.client, event.sender, ask, now)
             case desk_messages.AskEvents() as ask_events:

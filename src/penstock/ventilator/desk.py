@@ -15,11 +15,21 @@ from penstock.keys.roles import Peer
 from penstock.station.clock import Clock
 from penstock.station.loop import StationLinks
 from penstock.wire.bounds import Limits
-from penstock.wire.desk_messages import Arguments, AsksMuch, BatchesInfo, Digests, Events, Gone, JobsInfo, PipelineInfo
+from penstock.wire.desk_messages import (
+    Arguments,
+    AsksMuch,
+    BatchesInfo,
+    Digests,
+    Events,
+    Filtered,
+    Gone,
+    JobsInfo,
+    PipelineInfo,
+)
 from penstock.wire.parts import Outbound
 from penstock.wire.records import Bytes, Message, PartsTaken
 
-LARGE = (PipelineInfo, BatchesInfo, Digests, JobsInfo, Arguments, Events, Gone)
+LARGE = (PipelineInfo, BatchesInfo, Digests, JobsInfo, Arguments, Events, Filtered, Gone)
 """Answers of AsksMuch."""
 
 

@@ -26,6 +26,8 @@ from penstock.wire.desk_messages import (
     AskArguments,
     AskBatches,
     AskDigests,
+    AskEvents,
+    AskFiltered,
     AskJobs,
     AskPipeline,
     AskWhy,
@@ -42,7 +44,7 @@ from penstock.wire.desk_messages import (
 from penstock.wire.messages import Heartbeat, Hello, NeedFunction, SinkBeat, SinkHead
 from penstock.wire.records import Message
 
-QUESTIONS = (AskPipeline, AskBatches, AskJobs, AskWhy, AskArguments, AskDigests)
+QUESTIONS = (AskPipeline, AskBatches, AskJobs, AskWhy, AskArguments, AskDigests, AskFiltered, AskEvents)
 ORDERS = (Cancel, Delete, Retry, DrainWorker, BackUp, Pause, SetBatch)
 READS = Answer | ReadArguments | ReadDigests | ReadEvents
 """What questions come to; nothing else that they bring about is done."""

@@ -128,7 +128,8 @@ class JobStates:
         """What was asked, of this batch or of all that run."""
         limit = min(ask.limit, LINES)
         lines: list[JobLine] = []
-        for line in self._of_batch(batch, ask, now) if batch is not None else self._of_all(now):
+        found = self._of_all(now) if batch is None else self.of_batch(batch, ask.start, ask.stop, now)
+        for line in found:
             if len(lines) == limit:
                 return JobsInfo(ask.number, tuple(lines), line.start)
             lines.append(line)
@@ -138,9 +139,10 @@ class JobStates:
         for one in self.running():
             yield _line(one.part, one.job, one.job + 1, now, one.lease, running=True)
 
-    def _of_batch(self, batch: Batch, ask: AskJobs, now: float) -> Iterator[JobLine]:
+    def of_batch(self, batch: Batch, start: int, stop: int, now: float) -> Iterator[JobLine]:
+        """Those of the jobs [start, stop) that have not ended, in order."""
         running = SpanSet((one.job, one.job + 1) for one in self.running(batch) if one.part.chunk.batch is batch)
-        start, stop = ask.start, min(ask.stop, batch.accepted)
+        stop = min(stop, batch.accepted)
         at = max(start, batch.loaded_to) if batch.on_disk else stop
         for first in list(batch.firsts):
             chunk = batch.chunks[first]
@@ -158,7 +160,7 @@ class JobStates:
         """Jobs that may be open, and wait in any case: the sink knows of those that have ended."""
         if batch.on_disk and start < stop:
             state = JobState.DELAYED if batch.held else JobState.QUEUED
-            yield JobLine(batch.id, start, stop, state, Stamp())
+            yield JobLine(batch.id, start, stop, state, Stamp(), unsure=True)
 
     def _of_parts(
         self, parts: Iterable[Part], start: int, stop: int, running: SpanSet, now: float

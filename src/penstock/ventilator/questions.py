@@ -12,6 +12,7 @@ from penstock.station.contract import Answer
 from penstock.station.permissions import may_claim
 from penstock.ventilator.contract import ReadArguments, ReadDigests, StoredBatch
 from penstock.ventilator.damage import Damage
+from penstock.ventilator.filtered_jobs import FilteredJobs
 from penstock.ventilator.job_states import JobStates
 from penstock.ventilator.jobs_model import Batch
 from penstock.ventilator.ledger import Ledger
@@ -28,6 +29,7 @@ from penstock.wire.desk_messages import (
     AskArguments,
     AskBatches,
     AskDigests,
+    AskFiltered,
     AskJobs,
     AskWhy,
     BatchesInfo,
@@ -46,7 +48,7 @@ JOBS_PER_ANSWER = 10_000
 KEPT_BATCHES = 10_000
 """Ended and not deleted: each costs room on the disk, and what lists all of them."""
 
-Asked = AskBatches | AskDigests | AskWhy | AskJobs | AskArguments
+Asked = AskBatches | AskDigests | AskWhy | AskJobs | AskArguments | AskFiltered
 
 
 class Questions:
@@ -75,6 +77,7 @@ class Questions:
         self._start_failures = start_failures
         self._reasons = Reasons(ledger, start_conditions, placement, start_failures)
         self._standing = JobStates(ledger)
+        self._filtered = FilteredJobs(ledger, self._standing, self._line_of)
         self.stacks: StackQuestions = StackQuestions(ledger, self._reasons)
         self._notices = TroubleNotices()
         self.trouble = ""
@@ -89,6 +92,9 @@ class Questions:
         match ask:
             case AskBatches():
                 self._ledger.turn.say(FindBatches(client, sender, ask))
+                return
+            case AskFiltered():
+                self._filtered.on_ask(client, sender, ask)
                 return
             case AskJobs(batch=b""):
                 self._answer(client, self._standing.answer(ask, None, now))
@@ -110,18 +116,22 @@ class Questions:
                 function = batch.function if code else b""
                 self._ledger.turn.say(ReadArguments(client, number, batch.id, function, start, end, each, end < last))
 
-    def on_found(self, found: BatchesFound) -> None:
+    def on_found(self, found: BatchesFound, now: float) -> None:
         """The batches that somebody has asked for; of those in memory, that knows more."""
         client, sender, ask = found.asked.client, found.asked.sender, found.asked.ask
+        if isinstance(ask, AskFiltered):
+            self._filtered.on_found(found, ask, now)
+            return
         here = {one.batch: self._ledger.backlog.batches.get(one.batch) for one in found.batches}
         running = self._standing.counts(batch for batch in here.values() if batch is not None)
         lines: list[BatchLine] = []
         for stored in found.batches:
-            if (batch := here[stored.batch]) is None:
-                lines.append(self._ended_line(stored, sender))
-            else:
-                lines.append(self._line(batch, running[batch.id], sender))
+            batch = here[stored.batch]
+            lines.append(self._line_of(stored, batch, sender, 0 if batch is None else running[batch.id]))
         self._answer(client, BatchesInfo(ask.number, tuple(lines)))
+
+    def _line_of(self, stored: StoredBatch, batch: Batch | None, sender: Peer, running: int | None = None) -> BatchLine:
+        return self._ended_line(stored, sender) if batch is None else self._line(batch, running, sender)
 
     def _ended_line(self, stored: StoredBatch, sender: Peer) -> BatchLine:
         return BatchLine(
@@ -141,7 +151,7 @@ class Questions:
         is_claimed = may_claim(sender, spec.owner)
         return self._ledger.lease_tokens.claim_token(batch, sender.name) if is_claimed else b""
 
-    def _line(self, batch: Batch, running: int, sender: Peer) -> BatchLine:
+    def _line(self, batch: Batch, running: int | None, sender: Peer) -> BatchLine:
         return BatchLine(
             batch=batch.id,
             spec=batch.spec,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from penstock.keys.roles import Peer
 from penstock.station.contract import Action, Input
 from penstock.ventilator.contract import StoredBatch, StoredChunk
-from penstock.wire.desk_messages import AskBatches
+from penstock.wire.desk_messages import AskBatches, AskFiltered
 
 
 class LoadChunks(Action, frozen=True):
@@ -77,11 +77,14 @@ class BatchesLoaded(Input, frozen=True):
 
 
 class FindBatches(Action, frozen=True):
-    """Read the newest batches that fit an AskBatches, which somebody has asked; comes back as BatchesFound."""
+    """Read the newest batches that fit what somebody has asked; comes back as BatchesFound. `limit` and `ids` are for
+    an AskFiltered: so many, and if there are ids only those."""
 
     client: bytes
     sender: Peer
-    ask: AskBatches
+    ask: AskBatches | AskFiltered
+    limit: int = 0
+    ids: tuple[bytes, ...] = ()
 
 
 class BatchesFound(Input, frozen=True):

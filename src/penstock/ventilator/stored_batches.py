@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, assert_never
 
-from penstock.ventilator.contract import DamageFound
+from penstock.ventilator.contract import DamageFound, StoredBatch
 from penstock.ventilator.ended_batches import Absent
 from penstock.ventilator.reads import (
     BatchesFound,
@@ -24,6 +24,7 @@ from penstock.ventilator.reads import (
     NextKeptLoaded,
 )
 from penstock.ventilator.store import QueueStore
+from penstock.wire.desk_messages import AskBatches, AskFiltered
 
 
 class StoredBatches:
@@ -58,7 +59,7 @@ class StoredBatches:
             case LoadKept(batch, start, stop):
                 return (KeptLoaded(batch, start, stop, store.kept(batch, start, stop)),)
             case FindBatches():
-                return (BatchesFound(asked, tuple(store.batch_rows.found(asked.ask.match, asked.ask.limit))),)
+                return (BatchesFound(asked, tuple(self._find(asked))),)
             case LoadExpired(until, limit):
                 return (ExpiredLoaded(limit, tuple(store.batch_rows.expired(until, limit))),)
             case LoadNextKept(after):
@@ -69,3 +70,12 @@ class StoredBatches:
                 return (BatchesLoaded((found,)), NextKeptLoaded(after, kept))
             case _:
                 assert_never(asked)
+
+    def _find(self, asked: FindBatches) -> list[StoredBatch]:
+        match asked.ask:
+            case AskBatches(match=match, limit=limit):
+                return self._store.batch_rows.found(match, limit)
+            case AskFiltered(batch=newest):
+                return self._store.batch_rows.from_newest(newest, asked.limit, asked.ids)
+            case _:
+                assert_never(asked.ask)

@@ -245,7 +245,18 @@ class AskArguments(AboutBatch, frozen=True):
     parts: bool = False
 
 
-AsksMuch = AskEvents | AskPipeline | AskBatches | AskDigests | AskJobs | AskArguments | AskGone
+class AskFiltered(Numbered, frozen=True):
+    """Which batches may have jobs that fit `where`, a line of job/filters.py: the newest first, from the job `index` of
+    `batch` on. Which of their jobs that have not ended do: at most `limit` lines. Answered by Filtered."""
+
+    where: Text
+    batch: Id
+    index: Count
+    limit: Count
+    parts: bool = False
+
+
+AsksMuch = AskEvents | AskPipeline | AskBatches | AskDigests | AskJobs | AskArguments | AskGone | AskFiltered
 """Questions whose answers grow with what there is in the pipeline."""
 ClientToVentilator = (
     Submit
@@ -266,6 +277,7 @@ ClientToVentilator = (
     | AskEvents
     | AskJobs
     | AskArguments
+    | AskFiltered
     | PartsTaken
     | BackUp
     | Pause
@@ -468,6 +480,8 @@ class JobLine(BatchSpan, frozen=True):
     seconds: Seconds = 0.0
     in_slot: tuple[Count, Seconds] | None = None
     """which one, and for how long it runs there, where that is known"""
+    unsure: bool = False
+    """Some of them may have ended: the ventilator has not read of them since it started, the sink knows"""
 
 
 class JobsInfo(Numbered, frozen=True):
@@ -497,6 +511,22 @@ class Arguments(Numbered, frozen=True):
     next: Count | None = None
 
 
+class FilteredBatch(Record, frozen=True):
+    """A batch whose jobs [start, stop) may fit a filter, and those of them that have not ended and do."""
+
+    line: BatchLine
+    start: Count
+    stop: Count
+    open: tuple[JobLine, ...]
+
+
+class Filtered(Numbered, frozen=True):
+    """Answers the AskFiltered of this number. `next`: there may be more, ask again from that batch and job on."""
+
+    batches: tuple[FilteredBatch, ...]
+    next: tuple[Id, Count] | None = None
+
+
 VentilatorToClient = (
     Accepted
     | PartsTaken
@@ -516,6 +546,7 @@ VentilatorToClient = (
     | Stack
     | JobsInfo
     | Arguments
+    | Filtered
     | Part
     | BackUpState
 )

@@ -38,6 +38,7 @@ import msgspec
 from penstock.job.spec import Instant, Label, Seconds, Tags
 from penstock.keys.roles import Role
 from penstock.wire.desk_messages import Arguments, BackUp, BackUpState, Refused, Submit, TrimOutput
+from penstock.wire.filter_messages import FetchedEnded, FetchedFiltered, FetchEnded, FetchFiltered
 from penstock.wire.records import (
     MAX_RECORDS,
     OPENS,
@@ -550,7 +551,11 @@ class FetchOutput(AboutBatch, frozen=True):
     position: Count
 
 
-ClientToSink = Follow | Credit | Unfollow | Fetch | Claim | FetchOutput | PartsTaken | BackUp
+AsksSink = Fetch | FetchFiltered | FetchEnded | FetchOutput
+"""Questions, which wait for their turn."""
+ClientToSink = (
+    Follow | Credit | Unfollow | Fetch | FetchFiltered | FetchEnded | Claim | FetchOutput | PartsTaken | BackUp
+)
 
 
 class Rows(Message, frozen=True):
@@ -604,7 +609,19 @@ class SinkUp(Message, frozen=True):
     boot: Count
 
 
-SinkToClient = Rows | Live | Fetched | FetchedOutput | Claimed | SinkUp | Refused | Part | BackUpState
+SinkToClient = (
+    Rows
+    | Live
+    | Fetched
+    | FetchedFiltered
+    | FetchedEnded
+    | FetchedOutput
+    | Claimed
+    | SinkUp
+    | Refused
+    | Part
+    | BackUpState
+)
 
 
 # ---------------------------------------------------------------------------------------------- sizes and costs

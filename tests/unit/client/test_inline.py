@@ -173,6 +173,23 @@ def test_what_failed_runs_again_at_retry(pipeline: Pipeline, tmp_path: Any) -> N
     assert pipeline.retry(future) == 1
 
 
+def test_jobs_are_found_by_a_filter(pipeline: Pipeline) -> None:
+    """The newest batch first, from behind any of them on, as in a pipeline with stations."""
+    first = pipeline.batch(odd, range(6), name="first")
+    second = pipeline.batch(odd, [1, 2], name="second")
+    failed = {first.id: [0, 2, 4], second.id: [1]}
+    assert [job.id for job in pipeline.jobs("state=failed")] == [
+        f"{batch}:{index}" for batch in sorted(failed, reverse=True) for index in failed[batch]
+    ]
+    assert [job.index for job in pipeline.jobs("name=first", limit=2, after=f"{first.id}:2")] == [3, 4]
+    assert not pipeline.jobs("state=running")
+    assert [job.state for job in pipeline.jobs(f"id={first.id}:4 function~ODD error=KeyError")] == ["failed"]
+    with pytest.raises(ValueError, match="no field 'colour'"):
+        pipeline.jobs("colour=red")
+    with pytest.raises(ValueError, match="limit must be 1 or more"):
+        pipeline.jobs(limit=0)
+
+
 def test_a_batch_that_is_deleted_is_gone(pipeline: Pipeline) -> None:
     """For whoever looks for it, and for its handle."""
     batch = pipeline.batch(abs, [1], name="gone")

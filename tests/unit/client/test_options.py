@@ -19,10 +19,10 @@ from penstock.client.options import (
     around_of,
     depends_on_now,
     environment_bytes,
-    seconds,
     spec_of,
 )
 from penstock.job.spec import BatchSpec
+from penstock.job.times import seconds
 
 
 def test_type_checkers_know_the_options_that_there_are() -> None:

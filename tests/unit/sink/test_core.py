@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
+from penstock.job.filters import Filter
 from penstock.job.spec import JobState, Stamp
 from penstock.sink import core as module
+from penstock.sink import readers
 from penstock.sink.contract import (
     FromWorker,
     LinesRead,
     LogRead,
+    ReadFiltered,
     ReadLines,
     ReadLog,
     ReadRows,
@@ -23,6 +26,8 @@ from penstock.sink.contract import (
 from penstock.sink.core import SinkCore
 from penstock.sink.recorded_batches import CHECKPOINT_LINES
 from penstock.station.contract import Actions, Answer, DeleteBatch, FromClient, Log, Report
+from penstock.wire.desk_messages import Refused
+from penstock.wire.filter_messages import FetchedEnded, FetchEnded, FetchFiltered
 from penstock.wire.frames import encode
 from penstock.wire.messages import (
     Completions,
@@ -293,6 +298,25 @@ def test_who_follows_in_the_turn_of_an_outcome_gets_it_once(bench: Bench) -> Non
 def test_a_fetch_is_answered_from_the_store(bench: Bench) -> None:
     """Whatever is recorded of these jobs."""
     assert bench.turn(FromClient(b"ada", Fetch(3, BATCH, 0, 9, (4, 7)))) == [ReadSpan(b"ada", 3, BATCH, 0, 9, (4, 7))]
+
+
+def test_what_has_ended_is_said_in_spans(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the jobs that are asked for, in order, and so many in an answer."""
+    bench.turn(outcome(0, 3), outcome(5, 6), outcome(8, 20))
+    ask = FromClient(b"ada", FetchEnded(3, BATCH, 2, 10))
+    assert bench.turn(ask) == [Answer(b"ada", FetchedEnded(3, ((2, 3), (5, 6), (8, 10))))]
+    monkeypatch.setattr(readers, "ENDED_SPANS", 2)
+    assert bench.turn(ask) == [Answer(b"ada", FetchedEnded(3, ((2, 3), (5, 6)), 6))]
+
+
+def test_a_filter_is_answered_from_the_store_or_refused_in_words(bench: Bench) -> None:
+    """One of a later release may have other fields."""
+    known, unknown = (FetchFiltered(3, where, (), 9) for where in ("state=failed", "colour=red"))
+    assert bench.turn(FromClient(b"ada", known)) == [ReadFiltered(b"ada", known, Filter.parse("state=failed"))]
+    (answer,) = bench.turn(FromClient(b"ada", unknown))
+    assert isinstance(answer, Answer)
+    assert isinstance(answer.message, Refused)
+    assert "there is no field 'colour'" in answer.message.text
 
 
 def test_a_checkpoint_is_written_now_and_then(bench: Bench) -> None:

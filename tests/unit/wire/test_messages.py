@@ -13,13 +13,13 @@ from msgspec.inspect import StructType, VarTupleType, type_info
 
 from penstock.errors import ProtocolError
 from penstock.job.spec import JobState, Stamp
-from penstock.wire import desk_messages, messages, records
+from penstock.wire import desk_messages, filter_messages, messages, records
 from penstock.wire.desk_messages import Alive
 from penstock.wire.frames import ASKED_BYTES, PREFIX, SIGNATURE, Decoder, asked_number, encode, join, kept, split
 from penstock.wire.messages import Beat, Heartbeat, Outcomes, payload_bytes
 from penstock.wire.records import MAX_RECORDS, Held, Message, OutcomeHead
 
-ALL = vars(records) | vars(desk_messages) | vars(messages)
+ALL = vars(records) | vars(desk_messages) | vars(filter_messages) | vars(messages)
 """Of all modules that define messages, by name."""
 UNIONS = ("ClientToVentilator", "VentilatorToClient", "ToVentilator", "VentilatorToWorker", "ClientToSink")
 EVERYTHING = Decoder(Beat | Heartbeat | Alive | Outcomes)
