@@ -21,12 +21,12 @@ def command(url: str, batch: str | None) -> None:
 
     with ventilator_at(url) as ventilator:
         if batch is None:
-            ventilator.pause(resumes=True)
             waiting, left, name = ventilator.status().waiting, "", "the pipeline"
+            ventilator.pause(resumes=True)
         else:
             found = ventilator.attach(batch)
+            waiting, name = found.status().waiting, batch
             found.resume()
-            status = found.status()
-            waiting, left, name = status.waiting, status.waits, batch
+            left = found.status().waits
     still = f", but {in_local_time(left)}" if left else ""
     say(f"{name} goes on: {counted(waiting, 'job')} may start{still}")
