@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -99,8 +99,40 @@ def test_what_has_ended_is_found_by_a_filter(results: ResultStore, monkeypatch: 
     (answer,) = answers(results, "state=failed", *all_of_it)
     assert {(one.size, one.note) for one in answer.records} == {(0, Note(cause="TimeoutError: no answer"))}
     assert found("", limit=1) == whole
+    (answer,) = answers(results, "error~x,y", *all_of_it)
+    with monkeypatch.context() as patch:
+        patch.setattr(filtered_lines, "BYTES_PER_LOOK", 1)  # long texts and many values: fewer lines to an answer
+        assert len(answers(results, "error~x,y", *all_of_it)) > 1
     monkeypatch.setattr(filtered_lines, "LOOKS", 1)
     assert found("") == whole
+
+
+def test_a_page_costs_as_much_wherever_it_begins(results: ResultStore) -> None:
+    """Steps of the database for the first lines and for the last ones: those in front of a place are not passed by."""
+    results.save(lines(results, *[head_of(BATCH, at, at + 1) for at in range(4_000)]))
+    steps = 0
+
+    def count() -> bool:
+        nonlocal steps
+        steps += 1
+        return False
+
+    def cost(read: Callable[[int], object], at: int) -> int:
+        nonlocal steps
+        steps = 0
+        results.db.set_progress_handler(count, 1)
+        read(at)
+        results.db.set_progress_handler(None)
+        return steps
+
+    span = (FilteredSpan(BATCH, 0, 4_000, 0.0),)
+    reads: list[Callable[[int], object]] = [
+        lambda at: results.rows_in(BATCH, at, at + 2, (at, at)),
+        lambda at: results.rows_in(BATCH, 0, at + 2, (at, at)),
+        lambda at: filtered(results, FetchFiltered(1, "", span, 1, (0, at, at)), Filter.parse("")),
+    ]
+    for read in reads:
+        assert cost(read, 3_990) < 2 * cost(read, 10)
 
 
 def test_a_span_is_fetched_whatever_lines_it_is_in(results: ResultStore) -> None:

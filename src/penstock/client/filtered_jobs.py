@@ -62,6 +62,8 @@ class FilteredJobs:
         self._session = session
         self._wanted = wanted
         self._full = full
+        self._read: tuple[bytes, Jobs] | None = None
+        """Of the batch that was read last, what it knows of its function and of the chunk that it was in."""
 
     def page(self, at: tuple[bytes, int], limit: int) -> list[JobInfo]:
         """The first ones, at most `limit`, from the job at that index of that batch on. Raises NoPipeline, and
@@ -144,7 +146,9 @@ class FilteredJobs:
     def _infos(self, run: list[Found]) -> Iterator[JobInfo]:
         """Neighbours in one batch, with what they are."""
         batch = run[0].batch
-        jobs = Jobs(self._session, batch.batch, batch.spec, full=self._full)
+        if self._read is None or self._read[0] != batch.batch:
+            self._read = batch.batch, Jobs(self._session, batch.batch, batch.spec, full=self._full)
+        _, jobs = self._read
         try:
             texts = jobs.texts({found.job: found.one.slot for found in run})
         except NoSuchBatch:  # it has just been deleted

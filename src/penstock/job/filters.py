@@ -27,6 +27,8 @@ from penstock.job.times import ISO, instant, seconds
 
 MOST_CHARS = 2_000
 MOST_TERMS = 50
+MOST_VALUES = 100
+"""In all terms together: each of them is looked for."""
 SHOWN = 40
 """Characters of what is wrong that an error repeats."""
 
@@ -101,7 +103,7 @@ class Term(NamedTuple):
         """Whether a text fulfils it; `whole`: what `~` looks in, if that is more."""
         if self.operator.endswith("~"):
             folded = (text if whole is None else whole).casefold()
-            found = any(value.casefold() in folded for value in self.values)
+            found = any(value in folded for value in _folded(self.values))
         else:
             found = text in self.values
         return found is not self.negates
@@ -188,6 +190,12 @@ FIELDS: dict[str, Field] = {
 
 
 @lru_cache(maxsize=MOST_TERMS)
+def _folded(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Values of a term, in neither capitals nor small letters."""
+    return tuple(dict.fromkeys(value.casefold() for value in values))
+
+
+@lru_cache(maxsize=MOST_TERMS)
 def _numbers(field: str, values: tuple[str, ...]) -> tuple[float, ...]:
     """Values of a term, read once for all the jobs that it is asked of."""
     return tuple(map(FIELDS[field].kind.read, values))
@@ -200,6 +208,8 @@ class Filter:
         self.terms: tuple[Term, ...] = tuple(terms)
         self.states: frozenset[str] = frozenset(filter(self._may_be, STATES))
         """Jobs in others are not meant, whatever else is asked for."""
+        self.searches: int = sum(len(term.values) for term in self.terms if term.field in {"error", "cause"})
+        """How often what a job leaves behind is gone through, which may be long."""
 
     def __str__(self) -> str:
         return " ".join(map(str, self.terms))
@@ -310,12 +320,14 @@ def _indexes(term: Term, batch: str) -> Iterator[int]:
 
 
 def _terms(line: str) -> Iterator[Term]:
-    at, count = _skip_blanks(line, 0), 0
+    at, count, values = _skip_blanks(line, 0), 0, 0
     while at < len(line):
-        count += 1
+        term, at = _term(line, at)
+        count, values = count + 1, values + len(term.values)
         if count > MOST_TERMS:
             raise ConfigError(f"the filter has more than {MOST_TERMS} terms")
-        term, at = _term(line, at)
+        if values > MOST_VALUES:
+            raise ConfigError(f"the filter has more than {MOST_VALUES} values")
         if at < len(line) and not line[at].isspace():
             raise _wrong(line, at, "a blank belongs in front of it")
         yield term

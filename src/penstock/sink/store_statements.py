@@ -47,13 +47,13 @@ ROWS_AFTER = f"""
 ROWS_IN = f"""
     SELECT {LINE.is_sound}, seq, crc, head, body FROM line INDEXED BY line_start
     WHERE batch = (SELECT number FROM batch WHERE batch = ?1) AND start < ?3 AND stop > ?2
-        AND start > ?2 - (SELECT longest FROM batch WHERE batch = ?1) AND start >= ?4 AND (start, seq) > (?4, ?5)
+        AND start >= max(?4, ?2 + 1 - (SELECT longest FROM batch WHERE batch = ?1)) AND (start > ?4 OR seq > ?5)
     ORDER BY start, seq LIMIT ?6"""
 LINES_IN = f"""
     SELECT {LINE.is_sound}, seq, kind, head FROM line INDEXED BY line_start
     WHERE batch = (SELECT number FROM batch WHERE batch = ?1) AND start < ?3 AND stop > ?2
-        AND start > ?2 - (SELECT longest FROM batch WHERE batch = ?1) AND start >= ?4 AND (start, seq) > (?4, ?5)
-    ORDER BY start, seq LIMIT ?6"""
+        AND start >= max(?4, ?2 + 1 - (SELECT longest FROM batch WHERE batch = ?1)) AND (start > ?4 OR seq > ?5)
+    ORDER BY start, seq"""
 HAS_OPENINGS = """
     SELECT 1 FROM line INDEXED BY line_opening WHERE batch = (SELECT number FROM batch WHERE batch = ?) AND kind = 2
     LIMIT 1"""

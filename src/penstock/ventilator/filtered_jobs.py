@@ -24,10 +24,10 @@ from penstock.ventilator.reads import BatchesFound, FindBatches
 from penstock.wire.desk_messages import AskFiltered, BatchLine, Filtered, FilteredBatch, JobLine, Refused
 from penstock.wire.job_facts import batch_facts, open_facts
 
-BATCHES = 500
-"""In one answer: some milliseconds."""
-LOOKS = 2_000
-"""In one answer: likewise."""
+BATCHES = 200
+"""In one answer: 4 ms, since several clients may be answered in a turn."""
+LOOKS = 1_000
+"""In one answer: as long."""
 WORKERS_PER_LOOK = 100
 """So many workers are asked whether they have jobs of a batch in the time of one look."""
 

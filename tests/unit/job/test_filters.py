@@ -85,6 +85,7 @@ def test_nonsense_is_refused_by_one_kind_of_error_in_one_line(line: str) -> None
         ("worker='a'b=c", "a blank belongs in front"),
         ("wait>5m,6m", "compares with one value"),
         ("name=a " * 51, "more than 50 terms"),
+        ("error~" + "a," * 100 + "a", "more than 100 values"),
         ("x" * 2001, "2,001 characters, at most 2,000"),
     ],
 )
