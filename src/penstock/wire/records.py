@@ -9,6 +9,7 @@ from typing import Annotated
 
 import msgspec
 
+from penstock.job.error_pattern import PATTERN_CHARS
 from penstock.job.spec import BatchSpec, Instant, JobState, Label, Seconds, Stamp
 
 MAX_FRAME_BYTES = 256 << 20
@@ -158,6 +159,9 @@ class Note(Record, frozen=True):
     """What the job wrote to it, in bytes, if the note does not have all of it: what is kept of that beside the note is
     asked for by FetchOutput."""
     stderr_size: Count = 0
+    pattern: Annotated[str, msgspec.Meta(max_length=PATTERN_CHARS)] = ""
+    """What the error of a call has in common with those that are alike, where its place in the code is known; empty:
+    the cause, and what a command wrote, must do (job/error_pattern.py)."""
 
 
 class OutcomeHead(BatchSpan, frozen=True):
