@@ -45,7 +45,7 @@ from penstock.wire.desk_messages import (
     VentilatorToClient,
 )
 from penstock.wire.frames import Decoder
-from penstock.wire.messages import Claimed, Fetched, FetchedOutput, SinkToClient
+from penstock.wire.messages import Claimed, Failures, Fetched, FetchedOutput, SinkToClient
 from penstock.wire.parts import NUMBERS_FROM, Inbound, Outbound
 from penstock.wire.records import MAX_RECORDS, Bytes, Message, PartsTaken
 from penstock.wire.sockets import Received
@@ -357,7 +357,7 @@ class Courier:
                 self._desk.replace(request, *rest)
 
     def _on_sink(self, name: str, message: Any, payload: Bytes) -> None:
-        if isinstance(message, Fetched | FetchedOutput | Claimed | Refused | BackUpState):
+        if isinstance(message, Fetched | FetchedOutput | Failures | Claimed | Refused | BackUpState):
             self._fetches.on_answer(message.number, message, payload)
         else:
             self._channels[name].on_message(message, payload)

@@ -20,7 +20,7 @@ from penstock.station.contract import (
     SaveOfBatch,
 )
 from penstock.station.recorded_jobs import StoredRecord
-from penstock.wire.messages import Delivery
+from penstock.wire.messages import Delivery, GroupCursor
 from penstock.wire.records import Completion, OutcomeHead, Print
 
 # -------------------------------------------------------------------------------------------------------------- inputs
@@ -190,6 +190,12 @@ class ReadSpan(AnswerFromStore, frozen=True):
     cursor: tuple[int, int]
 
 
+class ReadFailures(AnswerFromStore, frozen=True):
+    """Answer an AskFailures from the store."""
+
+    after: GroupCursor
+
+
 class ReadOutput(AnswerFromStore, frozen=True):
     """Answer a FetchOutput from the store."""
 
@@ -198,5 +204,7 @@ class ReadOutput(AnswerFromStore, frozen=True):
     position: int
 
 
-SinkEffect = CopyStore | Refuse | ReadRows | ReadLog | ReadLines | ReadSpan | ReadOutput | Answer | Report | Renew
+SinkEffect = (
+    CopyStore | Refuse | ReadRows | ReadLog | ReadLines | ReadSpan | ReadFailures | ReadOutput | Answer | Report | Renew
+)
 """All that its process does for it; the loop writes what is a Log."""

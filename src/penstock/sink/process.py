@@ -33,6 +33,7 @@ from penstock.sink.contract import (
     LinesLost,
     LinesRead,
     LogRead,
+    ReadFailures,
     ReadLines,
     ReadLog,
     ReadOutput,
@@ -65,7 +66,9 @@ from penstock.version import VERSION
 from penstock.wire.bounds import LIMITS, Limits
 from penstock.wire.frames import Decoder, Wire, split
 from penstock.wire.messages import (
+    AskFailures,
     ClientToSink,
+    Failures,
     Fetch,
     Fetched,
     FetchedOutput,
@@ -230,7 +233,7 @@ class Sink:
 
     def _asks(self, event: FromClient) -> bool:
         """Whether it is a question, which waits for its turn."""
-        if not isinstance(event.message, Fetch | FetchOutput):
+        if not isinstance(event.message, Fetch | FetchOutput | AskFailures):
             return False
         if not self._questions.add(event, event.message.number):
             loop.say_dropped(self.links, self._questions, event.sender.name)
@@ -329,11 +332,13 @@ class Sink:
                 return (LogRead(after, chain, lines, more),)
             case ReadLines(after, limit):
                 return (LinesRead(after, *self._store.lines_after(after, limit)),)
-            case ReadOutput(client) | ReadSpan(client) if not self._reads(client):
+            case ReadOutput(client) | ReadSpan(client) | ReadFailures(client) if not self._reads(client):
                 pass  # it asks again
             case ReadOutput(client, number, batch, index, is_error, position):
                 start, data = self._store.output_at(batch, index, int(is_error), position)
                 self._answer(client, FetchedOutput(number, start, len(data)), data)
+            case ReadFailures(client, number, batch, after):
+                self._answer(client, Failures(number, *self._store.failures(batch, after)), b"")
             case ReadSpan(client, number, batch, start, stop, cursor):
                 records, payload, rest = self._store.rows_in(batch, start, stop, cursor)
                 self._answer(client, Fetched(number, records, rest), payload)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from penstock.sink.claims import Claims
-from penstock.sink.contract import ReadOutput, ReadSpan
+from penstock.sink.contract import ReadFailures, ReadOutput, ReadSpan
 from penstock.sink.followers import Followers
 from penstock.station.contract import Actions, CopyStore, FromClient
 from penstock.wire.desk_messages import BackUp
-from penstock.wire.messages import Claim, Credit, Fetch, FetchOutput, Follow, Unfollow
+from penstock.wire.messages import AskFailures, Claim, Credit, Fetch, FetchOutput, Follow, Unfollow
 from penstock.wire.records import PartsTaken
 
 
@@ -34,6 +34,8 @@ class Readers:
                 return []
             case Fetch(number, batch, start, stop, cursor):
                 return [ReadSpan(client, number, batch, start, stop, cursor)]
+            case AskFailures(number, batch, after):
+                return [ReadFailures(client, number, batch, after)]
             case FetchOutput(number, batch, index, is_error, position):
                 return [ReadOutput(client, number, batch, index, is_error, position)]
             case PartsTaken():
