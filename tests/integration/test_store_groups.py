@@ -13,7 +13,7 @@ import pytest
 from penstock.job.error_pattern import key_of
 from penstock.job.spec import JobState, Stamp
 from penstock.sink import group_store
-from penstock.sink.failure_groups import EXAMPLES, OTHERS, WORKERS, is_failure, pattern_in
+from penstock.sink.failure_groups import EXAMPLES, OTHERS, WORKERS
 from penstock.sink.store import ResultStore
 from penstock.station.contract import DeleteBatch
 from penstock.station.recorded_jobs import Recorded
@@ -135,8 +135,8 @@ class Model:
                 new.append(OutcomeHead(*(head.batch, start, stop), *_rest(head)))
                 for index in range(start, stop):
                     self.failed.pop((head.batch, index), None)
-                    if is_failure(head):
-                        self.failed[head.batch, index] = pattern_in(head)
+                    if head.is_failure:
+                        self.failed[head.batch, index] = head.pattern
         return list(lines(store, *new))
 
     def delete(self, batch: bytes) -> None:

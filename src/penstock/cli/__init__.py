@@ -26,6 +26,7 @@ from penstock.cli.commands import (
     delete,
     doctor,
     drain,
+    failures,
     fleet,
     guide,
     jobs,
@@ -91,7 +92,7 @@ def group() -> None:
 
 STATIONS = (up, ventilator, sink, worker)
 WORK = (run, submit, results, cancel, retry, delete)
-LOOKS = (status, workers, batches, jobs, show, why, stack, top, doctor)
+LOOKS = (status, workers, batches, jobs, failures, show, why, stack, top, doctor)
 
 NEED_LINUX = {module.command.name for module in (*STATIONS, check, compact, doctor, fleet)}
 

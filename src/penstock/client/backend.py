@@ -10,7 +10,7 @@ from penstock.client.batch_input import Digest
 from penstock.client.functions import Function
 from penstock.client.futures import JobFuture
 from penstock.client.map import MapRequest
-from penstock.client.records import BatchStatus, PipelineStatus
+from penstock.client.records import BatchStatus, Failures, PipelineStatus
 from penstock.client.results import Piece
 from penstock.client.single_submits import OnRow
 from penstock.job.manager_authkeys import Client
@@ -94,6 +94,9 @@ class Backend(Mapper, Protocol):
 
     def batches(self, match: str, limit: int) -> list[BatchStatus]:
         """The newest batches that `match` names, as in `attach`, or all if it is empty; at most `limit`."""
+
+    def failures(self, batch: bytes) -> Failures:
+        """The failed jobs of a batch, or of all (empty), grouped by their error."""
 
     def attach(self, match: str) -> Batch[Any]:
         """A handle on a batch, by its id, a part of that, or its name. Raises NoSuchBatch."""

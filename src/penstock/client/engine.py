@@ -10,13 +10,14 @@ import msgspec
 from penstock.client import serialization_errors
 from penstock.client.batch import Batch, cancel_jobs, find_batch, find_batches, pipeline_status_of, status_of
 from penstock.client.batch_input import Digest, Feed
+from penstock.client.failures import failures_of
 from penstock.client.functions import MAX_PART_BYTES, Function, Functions, too_large
 from penstock.client.futures import JobFuture, failed
 from penstock.client.leaving import Member
 from penstock.client.map import CHUNKS_AHEAD, Map, MapRequest, input_length, pace_of
 from penstock.client.module_shipping import Shipper
 from penstock.client.once import batch_once, future_once
-from penstock.client.records import BatchStatus, PipelineStatus
+from penstock.client.records import BatchStatus, Failures, PipelineStatus
 from penstock.client.single_submits import OnRow
 from penstock.client.submit_packing import opened
 from penstock.client.version_check import Versions
@@ -129,6 +130,10 @@ class Engine(Member):
     def batches(self, match: str, limit: int) -> list[BatchStatus]:
         """The newest batches that `match` names, at most `limit`."""
         return [status_of(line) for line in find_batches(self.session, match, limit)]
+
+    def failures(self, batch: bytes) -> Failures:
+        """The failed jobs of a batch, or of all (empty), grouped by their error."""
+        return failures_of(self.session, batch)
 
     def attach(self, match: str) -> Batch:
         """A handle on a batch of this or another client. Raises NoSuchBatch: none fits, or several."""

@@ -27,7 +27,7 @@ BLANK = "\u2026"
 TYPE = re.compile(r"[^\W\d][\w.]*(?=: |$)")
 """Of an exception, at the beginning of its text: the digits in it are part of a name."""
 BLANKED = re.compile(
-    r"(?P<kept>\bexit code -?\d+|\bSIG[A-Z]+\d*\b)"
+    r"(?P<kept>\bexit code -?\d+|\bSIG[A-Z]+\d*\b|(?<=[^\W\d_]{2})\d+(?=[^\W\d_]{2}))"  # sha256sum is a word
     r"|(?P<quoted>(?<!\w)(?:[bBrRuU]{1,2})?(?:'.*?'|\".*?\"|`[^`]*`)(?!\w))"
     r"|\b\w+://[^\s'\")>]+"  # an address
     r"|(?<![\w/\\])(?:~|\.{1,2}|[A-Za-z]:)?[/\\](?:[\w.@%+~-]+[/\\]?)+"  # an absolute path

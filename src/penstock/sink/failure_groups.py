@@ -13,13 +13,10 @@ from collections.abc import Iterable
 
 import msgspec
 
-from penstock.job.error_pattern import key_of, pattern_of
+from penstock.job.error_pattern import key_of
 from penstock.job.spans import SpanSet
-from penstock.job.spec import JobState
 from penstock.wire.records import OutcomeHead
 
-FAILURES = frozenset({JobState.FAILED, JobState.TIMED_OUT, JobState.DEAD})
-"""What is grouped: a job that was cancelled has no error."""
 MOST = 1_000
 """Groups of a batch: what one has beyond that nobody reads, and it must not fill the disk."""
 WORKERS = 20
@@ -57,26 +54,13 @@ class Group(msgspec.Struct):
         self.examples = tuple(index for index in self.examples if index not in jobs)
 
 
-def pattern_in(head: OutcomeHead) -> str:
-    """What the error of a failed job has in common with those that are alike."""
-    note = head.note
-    if note is None:
-        return str(head.state)
-    return note.pattern or pattern_of(note.cause, stderr=b"" if note.returncode is None else note.stderr)
-
-
-def is_failure(head: OutcomeHead) -> bool:
-    """Whether its jobs are grouped."""
-    return head.final and head.state in FAILURES
-
-
 def taken_back(lines: Iterable[OutcomeHead], start: int, stop: int) -> dict[str, SpanSet]:
     """Which of the jobs [start, stop) count as failed after these lines, in their order, by their patterns."""
     failed: dict[str, SpanSet] = {}
     for head in lines:
         first, last = max(head.start, start), min(head.stop, stop)
-        if is_failure(head):
-            failed.setdefault(pattern_in(head), SpanSet()).add(first, last)
+        if head.is_failure:
+            failed.setdefault(head.pattern, SpanSet()).add(first, last)
         elif head.stamp.opens:
             for jobs in failed.values():
                 jobs.remove(first, last)

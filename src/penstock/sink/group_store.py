@@ -20,7 +20,7 @@ from penstock.job.error_pattern import key_of
 from penstock.job.spans import SpanSet
 from penstock.sink import store_statements as sql
 from penstock.sink.contract import SaveRow
-from penstock.sink.failure_groups import MOST, OTHERS, OTHERS_KEY, Group, is_failure, pattern_in, taken_back
+from penstock.sink.failure_groups import MOST, OTHERS, OTHERS_KEY, Group, taken_back
 from penstock.station.store_file import DELETE_BYTES, StoreFile
 from penstock.wire.messages import ErrorGroup, GroupCursor
 from penstock.wire.records import OutcomeHead
@@ -104,7 +104,7 @@ class GroupStore:
         """Take in new lines of the log, which are in the file: failures, and openings."""
         of_batch: dict[bytes, list[SaveRow]] = {}
         for row in rows:
-            if is_failure(row.head) or row.head.stamp.opens:
+            if row.head.is_failure or row.head.stamp.opens:
                 of_batch.setdefault(row.head.batch, []).append(row)
         for batch, some in of_batch.items():
             found: Any = cursor.execute("SELECT number FROM batch WHERE batch = ?", (batch,)).fetchone()
@@ -116,7 +116,7 @@ class GroupStore:
                     cursor.execute(sql.ADD_UNCOUNTED, (row.seq, number, head.start, head.stop))
                     self._are_openings_left = True
                 else:
-                    groups.group(pattern_in(head)).add(head, head.start, head.stop)
+                    groups.group(head.pattern).add(head, head.start, head.stop)
             groups.write()
 
     def drop(self, cursor: apsw.Cursor, number: int) -> None:
@@ -159,7 +159,7 @@ class GroupStore:
         rows: list[Any] = cursor.execute(sql.FINALS_DOWN, (last, LINES_AT_ONCE)).fetchall()
         for seq, number, packed in rows:
             head = _decode_head(packed)
-            if is_failure(head):
+            if head.is_failure:
                 self._count_late(cursor, seq, head, changed.setdefault(number, self._groups(cursor, number)))
             size += len(packed)
             if size >= DELETE_BYTES:
@@ -176,7 +176,7 @@ class GroupStore:
         for start, stop in cursor.execute(sql.OPENINGS, (head.batch, head.start, head.stop, seq)):
             opened.add(max(start, head.start), min(stop, head.stop))
         if left := opened.gaps(head.start, head.stop):
-            group = groups.group(pattern_in(head))
+            group = groups.group(head.pattern)
             for start, stop in left:
                 group.add(head, start, stop)
 

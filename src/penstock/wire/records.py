@@ -9,8 +9,8 @@ from typing import Annotated
 
 import msgspec
 
-from penstock.job.error_pattern import PATTERN_CHARS
-from penstock.job.spec import BatchSpec, Instant, JobState, Label, Seconds, Stamp
+from penstock.job.error_pattern import PATTERN_CHARS, pattern_of
+from penstock.job.spec import FAILURES, BatchSpec, Instant, JobState, Label, Seconds, Stamp
 
 MAX_FRAME_BYTES = 256 << 20
 """A frame larger than this closes the connection. One result or argument is the largest thing there is."""
@@ -183,6 +183,19 @@ class OutcomeHead(BatchSpan, frozen=True):
     note: Note | None = None
     offset: Count = 0
     worker: Label = ""
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether its jobs failed for good: then they are grouped by their error."""
+        return self.final and self.state in FAILURES
+
+    @property
+    def pattern(self) -> str:
+        """What the error of a failure has in common with those that are alike, whichever release its worker has."""
+        note = self.note
+        if note is None:
+            return str(self.state)
+        return note.pattern or pattern_of(note.cause, stderr=b"" if note.returncode is None else note.stderr)
 
 
 class Print(Record, frozen=True):

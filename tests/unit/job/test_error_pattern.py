@@ -32,6 +32,7 @@ APART = (
     ("RuntimeError: disk is full", "RuntimeError: disk is gone"),
     ("RuntimeError: can't read, don't know 'a'", "RuntimeError: can't write, don't know 'a'"),
     ("exit code 3", "exit code 4"),
+    ("exit code 1: sha256sum: no", "exit code 1: sha512sum: no"),
     ("killed by SIGUSR1", "killed by SIGUSR2"),
 )
 
