@@ -15,6 +15,7 @@ from penstock.job.spec import JobState, Stamp
 from penstock.sink import group_store
 from penstock.sink.failure_groups import EXAMPLES, OTHERS, WORKERS
 from penstock.sink.store import ResultStore
+from penstock.station.checked_rows import DamagedRow
 from penstock.station.contract import DeleteBatch
 from penstock.station.recorded_jobs import Recorded
 from penstock.wire.messages import ErrorGroup
@@ -109,7 +110,8 @@ def test_what_fails_of_many_errors_is_bounded(results: ResultStore, monkeypatch:
 
 
 def test_a_damaged_group_is_counted_anew(results: ResultStore) -> None:
-    """All that is in it is in the lines, too: also when it is found while another failure is counted."""
+    """All that is in it is in the lines, too: also when it is found while another failure is
+    counted, or when somebody asks."""
     results.save(lines(results, failed(BATCH, 0, 3)))
     results.db.execute("UPDATE failure_group SET jobs = 7")
     with pytest.raises(Exception, match="a group of failed jobs is damaged"):
@@ -117,6 +119,11 @@ def test_a_damaged_group_is_counted_anew(results: ResultStore) -> None:
     results.reopen()
     assert results.take_found() == ["groups of failed jobs: they are counted anew"]
     results.save(lines(results, failed(BATCH, 3, 4)))
+    assert counts_of(results) == {"ValueError: no …": 4}
+    results.db.execute("UPDATE failure_group SET pattern = 'ValueError: yes'")
+    with pytest.raises(DamagedRow) as found:
+        results.failures(BATCH, (0, b""))
+    assert not results.contain(found.value), "no line is lost"
     assert counts_of(results) == {"ValueError: no …": 4}
 
 
