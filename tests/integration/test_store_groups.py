@@ -166,6 +166,7 @@ def test_groups_are_what_failed(results: ResultStore, folder: Path, monkeypatch:
     is done at once: each job whose newest outcome is a failure counts once, in the group of its error."""
     monkeypatch.setattr(group_store, "JOBS_AT_ONCE", 3)
     monkeypatch.setattr(group_store, "LINES_AT_ONCE", 4)
+    monkeypatch.setattr(group_store, "DELETE_BYTES", 300)  # two or three heads
     dice, model, store = random.Random(seed), Model(), results
     for turn in range(150):
         batch, start = dice.choice((BATCH, OTHER)), dice.randrange(JOBS)

@@ -156,14 +156,17 @@ class GroupStore:
         last = self._uncounted
         position, size = max(0, last - LINES_AT_ONCE), 0
         changed: dict[int, BatchGroups] = {}
-        rows: list[Any] = cursor.execute(sql.FINALS_DOWN, (last, LINES_AT_ONCE)).fetchall()
-        for seq, number, packed in rows:
+        rows = self._store.db.execute(sql.FINALS_DOWN, (last, LINES_AT_ONCE))
+        found: Any
+        for found in rows:
+            seq, number, packed = found
             head = _decode_head(packed)
             if head.is_failure:
                 self._count_late(cursor, seq, head, changed.setdefault(number, self._groups(cursor, number)))
             size += len(packed)
             if size >= DELETE_BYTES:
                 position = seq - 1
+                rows.close()
                 break
         for groups in changed.values():
             groups.write()

@@ -139,7 +139,7 @@ ENDS_BEFORE = f"""
         AND {LINE.is_sound}
     ORDER BY seq"""
 FINALS_DOWN = f"""
-    SELECT seq, batch, head FROM line WHERE seq <= ?1 AND seq > ?1 - ?2 AND kind = 1
+    SELECT seq, batch, head FROM line NOT INDEXED WHERE seq <= ?1 AND seq > ?1 - ?2 AND kind = 1
         AND batch IN (SELECT number FROM batch) AND {LINE.is_sound}
     ORDER BY seq DESC"""
 COUNT_ANEW = (
