@@ -45,7 +45,7 @@ class BatchGroups:
         self._store, self._cursor, self._number = store, cursor, number
         self._groups: dict[bytes, Group] = {}
         self._count: int | None = None
-        """How many there are in all, once that matters."""
+        """How many there are in all, once one is made."""
 
     def group(self, pattern: str) -> Group:
         """Where a job with this pattern counts. While there are others a group that is not there is not made: some of
@@ -69,7 +69,7 @@ class BatchGroups:
     def _made(self, key: bytes, pattern: str) -> Group:
         if self._count is None:
             row: Any = self._cursor.execute(sql.COUNT_GROUPS, (self._number,)).fetchone()
-            self._count = row[0] + len(self._groups)
+            self._count = row[0]
         self._count += 1
         group = Group(key, pattern) if self._count < MOST else Group(OTHERS_KEY, OTHERS)
         self._groups[group.key] = group
