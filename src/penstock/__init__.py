@@ -26,7 +26,16 @@ if TYPE_CHECKING:
     from penstock.adapters.pool import Pool
     from penstock.adapters.queues import Job, queues
     from penstock.client import Batch, Pipeline
-    from penstock.client.records import BatchStatus, CommandResult, JobInfo, Outcome, PipelineStatus, WorkerInfo
+    from penstock.client.records import (
+        BatchStatus,
+        CommandResult,
+        FailureGroup,
+        Failures,
+        JobInfo,
+        Outcome,
+        PipelineStatus,
+        WorkerInfo,
+    )
     from penstock.job.current_job import current_job
 
     __version__: str
@@ -35,6 +44,8 @@ __all__ = [
     "Batch",
     "BatchStatus",
     "CommandResult",
+    "FailureGroup",
+    "Failures",
     "Job",
     "JobInfo",
     "Outcome",

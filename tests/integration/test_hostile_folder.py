@@ -32,6 +32,7 @@ COMMANDS = (
     "workers",
     "batches",
     "jobs last",
+    "failures last",
     "show last:0",
     "why last:0",
     "stack last:0",

@@ -27,6 +27,7 @@ from penstock.cli.commands import (
     doctor,
     drain,
     events,
+    failures,
     fleet,
     guide,
     jobs,
@@ -96,7 +97,7 @@ def group() -> None:
 
 STATIONS = (up, ventilator, sink, worker)
 WORK = (run, submit, results, cancel, retry, pause, resume, setting, delete)
-LOOKS = (status, workers, batches, jobs, show, why, stack, events, notify, top, doctor)
+LOOKS = (status, workers, batches, jobs, failures, show, why, stack, events, notify, top, doctor)
 
 NEED_LINUX = {module.command.name for module in (*STATIONS, check, compact, doctor, fleet)}
 

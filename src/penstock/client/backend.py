@@ -10,7 +10,7 @@ from penstock.client.batch_input import Digest
 from penstock.client.functions import Function
 from penstock.client.futures import JobFuture
 from penstock.client.map import MapRequest
-from penstock.client.records import BatchStatus, Event, JobInfo, PipelineStatus
+from penstock.client.records import BatchStatus, Event, Failures, JobInfo, PipelineStatus
 from penstock.client.results import Piece
 from penstock.client.single_submits import OnRow
 from penstock.job.filters import Filter
@@ -101,6 +101,9 @@ class Backend(Mapper, Protocol):
 
     def last_event(self) -> int:
         """The number of the newest one."""
+
+    def failures(self, batch: bytes) -> Failures:
+        """The failed jobs of a batch, or of all (empty), grouped by their error."""
 
     def attach(self, match: str) -> Batch[Any]:
         """A handle on a batch, by its id, a part of that, or its name. Raises NoSuchBatch."""

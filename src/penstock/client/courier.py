@@ -48,7 +48,7 @@ from penstock.wire.desk_messages import (
 )
 from penstock.wire.filter_messages import FetchedEnded, FetchedFiltered
 from penstock.wire.frames import Decoder
-from penstock.wire.messages import Claimed, Fetched, FetchedOutput, SinkToClient
+from penstock.wire.messages import Claimed, Failures, Fetched, FetchedOutput, SinkToClient
 from penstock.wire.parts import NUMBERS_FROM, Inbound, Outbound
 from penstock.wire.records import MAX_RECORDS, Bytes, Message, PartsTaken
 from penstock.wire.sockets import Received
@@ -92,7 +92,7 @@ class Links(Protocol):
         """Open one more connection to the sink, under this name."""
 
 
-ANSWERS = Fetched | FetchedFiltered | FetchedEnded | FetchedOutput | Claimed | Refused | BackUpState
+ANSWERS = Failures | Fetched | FetchedFiltered | FetchedEnded | FetchedOutput | Claimed | Refused | BackUpState
 """Of the sink, to what it was asked."""
 
 

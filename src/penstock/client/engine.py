@@ -12,6 +12,7 @@ from penstock.client.batch import Batch, cancel_jobs, find_batch, find_batches, 
 from penstock.client.batch_changes import WHOLE_PIPELINE, pause
 from penstock.client.batch_input import Digest, Feed
 from penstock.client.event_reader import last_event, read_events
+from penstock.client.failures import failures_of
 from penstock.client.filtered_jobs import FilteredJobs
 from penstock.client.functions import MAX_PART_BYTES, Function, Functions, too_large
 from penstock.client.futures import JobFuture, failed
@@ -19,7 +20,7 @@ from penstock.client.leaving import Member
 from penstock.client.map import CHUNKS_AHEAD, Map, MapRequest, input_length, pace_of
 from penstock.client.module_shipping import Shipper
 from penstock.client.once import batch_once, future_once
-from penstock.client.records import BatchStatus, Event, JobInfo, PipelineStatus
+from penstock.client.records import BatchStatus, Event, Failures, JobInfo, PipelineStatus
 from penstock.client.single_submits import OnRow
 from penstock.client.submit_packing import opened
 from penstock.client.version_check import Versions
@@ -141,6 +142,10 @@ class Engine(Member):
     def last_event(self) -> int:
         """The number of the newest one."""
         return last_event(self.session)
+
+    def failures(self, batch: bytes) -> Failures:
+        """The failed jobs of a batch, or of all (empty), grouped by their error."""
+        return failures_of(self.session, batch)
 
     def attach(self, match: str) -> Batch:
         """A handle on a batch of this or another client. Raises NoSuchBatch: none fits, or several."""

@@ -15,13 +15,14 @@ from penstock.client import serialization_errors
 from penstock.client.batch import Batch, status_of
 from penstock.client.batch_input import Digest, form_of, joined
 from penstock.client.batch_jobs import Wanted, info_of, options_of
+from penstock.client.failures import failures_in
 from penstock.client.follow import Row
 from penstock.client.functions import Function, Functions
 from penstock.client.futures import JobFuture, failed
 from penstock.client.inline_jobs import Jobs
 from penstock.client.map import MapRequest, input_length
 from penstock.client.readers import OrderReader, RowReader
-from penstock.client.records import BatchStatus, Event, JobInfo, Outcome, PipelineStatus
+from penstock.client.records import BatchStatus, Event, Failures, JobInfo, Outcome, PipelineStatus
 from penstock.client.results import FINAL_STATES, Piece, error_of, handed_out, outcomes_of, pieces_of
 from penstock.client.single_submits import OnRow
 from penstock.errors import JobError, NoSuchBatch, NoSuchWorker, PenstockError, Refused
@@ -111,6 +112,11 @@ class Inline:
         self.ensure_usable(spec)
         jobs = Jobs(spec, function, self._functions)
         return self._remember(jobs, list(_rows(jobs, iterables)))
+
+    def failures(self, batch: bytes) -> Failures:
+        """The failed jobs of a batch, or of all (empty), grouped by their error."""
+        some = [self.attach(batch.hex())] if batch else self._batches.values()
+        return failures_in(row.head for one in some for row in one.recorded)
 
     def attach(self, match: str) -> InlineBatch:
         """A batch of this object. Raises NoSuchBatch."""
@@ -217,6 +223,11 @@ class InlineBatch(Batch[Any]):
             leased=0,
             created_time=self._created,
         )
+
+    @property
+    def recorded(self) -> list[Row]:
+        """How its jobs ended."""
+        return self._rows_now
 
     def cancel(self, *, running: bool = True) -> int:  # noqa: ARG002 - none is
         """There is nothing left to cancel."""

@@ -19,7 +19,7 @@ from penstock.client.engine import Engine
 from penstock.client.filtered_jobs import behind
 from penstock.client.futures import JobFuture
 from penstock.client.locate import locate
-from penstock.client.records import BatchStatus, Event, JobInfo, PipelineStatus, WorkerInfo
+from penstock.client.records import BatchStatus, Event, Failures, JobInfo, PipelineStatus, WorkerInfo
 from penstock.client.submitter import Submitter
 from penstock.errors import PenstockError
 from penstock.job import current_job
@@ -250,6 +250,16 @@ class Pipeline(Submitter):
     def last_event(self) -> int:
         """The number of the newest event; 0: nothing has happened. Raises NoPipeline when there is no answer."""
         return self._engine.last_event()
+
+    def failures(self, *, batch: Batch | str = "") -> Failures:
+        """The jobs that failed, timed out or are dead, grouped by their error: those of all batches, or of `batch`, a
+        Batch or what names one in `attach`. Raises NoSuchBatch, and NoPipeline when there is no answer. Example::
+
+            for group in pipeline.failures():
+                print(group.jobs, group.error, group.examples[:1])
+        """
+        found = self._engine.attach(batch if isinstance(batch, str) else batch.id).id if batch != "" else ""
+        return self._engine.failures(bytes.fromhex(found))
 
     def drain(self, worker: str) -> None:
         """Let a worker finish what it runs, hand back the other jobs and leave: `worker` is its name, the

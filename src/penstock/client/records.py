@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from subprocess import CompletedProcess
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -190,6 +191,53 @@ class BatchStatus(msgspec.Struct, frozen=True, kw_only=True):
     def _repr_html_(self) -> str:
         """In a notebook: a bar, and how many jobs there are of each kind."""
         return html.of_batch(self)
+
+
+class FailureGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """Jobs that failed of the same error, as far as can be told: errors that differ only in numbers, ids, paths and
+    quoted text are one."""
+
+    key: str
+    """What stands for the error, the same in every batch, 32 hexadecimal digits."""
+    error: str
+    """Its type and text, with ``…`` for what differs from job to job, and its place in your code, where it has one."""
+    jobs: int
+    """How many jobs: failed, timed out or dead. One that is run again counts no more until it fails again."""
+    batches: int
+    """Of how many batches they are."""
+    workers: tuple[str, ...]
+    """The names of workers that ran them, the first 20; those of jobs that are run again stay."""
+    first: float
+    """When the first of them ended, in seconds since the epoch by its worker's clock; 0: that is not known."""
+    last: float
+    """When the last of them ended, in the same way, in seconds since the epoch; 0: that is not known."""
+    examples: tuple[str, ...]
+    """Some of them, ``BATCH:INDEX``; at most five."""
+
+    def asdict(self) -> dict[str, Any]:
+        """Returns a new dictionary of its fields by their names."""
+        return msgspec.structs.asdict(self)
+
+
+class Failures(msgspec.Struct, frozen=True, kw_only=True):
+    """Failed jobs, grouped by their error; iterating it gives the groups."""
+
+    groups: tuple[FailureGroup, ...] = ()
+    """The error of the most jobs first."""
+    incomplete: bool = False
+    """Whether some jobs are not counted yet: after a retry of very many, an upgrade or a damaged disk."""
+
+    def __iter__(self) -> Iterator[FailureGroup]:
+        """An iterator over the groups, the error of the most jobs first."""
+        return iter(self.groups)
+
+    def __len__(self) -> int:
+        """How many groups there are, one for each error."""
+        return len(self.groups)
+
+    def asdict(self) -> dict[str, Any]:
+        """Returns a new dictionary of its fields by their names, the groups too."""
+        return {"groups": [group.asdict() for group in self.groups], "incomplete": self.incomplete}
 
 
 class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):

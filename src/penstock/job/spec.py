@@ -97,6 +97,9 @@ FAILURES = frozenset({JobState.FAILED, JobState.TIMED_OUT, JobState.DEAD})
 UNSUCCESSFUL = FINAL - {JobState.SUCCEEDED}
 """States from which a user's retry opens a job again."""
 
+FAILURES = UNSUCCESSFUL - {JobState.CANCELLED}
+"""States of a job that has an error; one that was cancelled has none."""
+
 
 class Stamp(msgspec.Struct, frozen=True, array_like=True, order=True):
     """Which try of a job: generation grows when a user retries, attempt with each automatic retry.

@@ -22,7 +22,7 @@ from penstock.station.contract import (
 )
 from penstock.station.recorded_jobs import StoredRecord
 from penstock.wire.filter_messages import FetchFiltered
-from penstock.wire.messages import Delivery
+from penstock.wire.messages import Delivery, GroupCursor
 from penstock.wire.records import Completion, OutcomeHead, Print
 
 # -------------------------------------------------------------------------------------------------------------- inputs
@@ -192,6 +192,12 @@ class ReadSpan(AnswerFromStore, frozen=True):
     cursor: tuple[int, int]
 
 
+class ReadFailures(AnswerFromStore, frozen=True):
+    """Answer an AskFailures from the store."""
+
+    after: GroupCursor
+
+
 class ReadOutput(AnswerFromStore, frozen=True):
     """Answer a FetchOutput from the store."""
 
@@ -208,7 +214,7 @@ class ReadFiltered(Action, frozen=True):
     wanted: Filter
 
 
-SinkEffect = (
-    CopyStore | Refuse | ReadRows | ReadLog | ReadLines | ReadSpan | ReadOutput | ReadFiltered | Answer | Report | Renew
-)
+ReadFromStore = ReadOutput | ReadSpan | ReadFailures | ReadFiltered
+"""What clients are answered out of the store."""
+SinkEffect = CopyStore | Refuse | ReadRows | ReadLog | ReadLines | ReadFromStore | Answer | Report | Renew
 """All that its process does for it; the loop writes what is a Log."""

@@ -33,6 +33,7 @@ from penstock.sink.contract import (
     LinesLost,
     LinesRead,
     LogRead,
+    ReadFailures,
     ReadFiltered,
     ReadLines,
     ReadLog,
@@ -44,8 +45,8 @@ from penstock.sink.contract import (
     SinkEffect,
 )
 from penstock.sink.core import SinkCore
-from penstock.sink.filtered_lines import filtered
 from penstock.sink.store import ResultStore
+from penstock.sink.stored_answers import stored_answer
 from penstock.station import loop, other_version
 from penstock.station.backups import Backups
 from penstock.station.checked_rows import DamagedRow
@@ -71,8 +72,6 @@ from penstock.wire.messages import (
     AsksSink,
     ClientToSink,
     Fetch,
-    Fetched,
-    FetchedOutput,
     Follow,
     Keys,
     SinkHead,
@@ -332,16 +331,9 @@ class Sink:
                 return (LogRead(after, chain, lines, more),)
             case ReadLines(after, limit):
                 return (LinesRead(after, *self._store.lines_after(after, limit)),)
-            case ReadOutput(client) | ReadSpan(client) | ReadFiltered(client) if not self._reads(client):
-                pass  # it asks again
-            case ReadOutput(client, number, batch, index, is_error, position):
-                start, data = self._store.output_at(batch, index, int(is_error), position)
-                self._answer(client, FetchedOutput(number, start, len(data)), data)
-            case ReadSpan(client, number, batch, start, stop, cursor):
-                records, payload, rest = self._store.rows_in(batch, start, stop, cursor)
-                self._answer(client, Fetched(number, records, rest), payload)
-            case ReadFiltered(client, ask, wanted):
-                self._answer(client, filtered(self._store, ask, wanted), b"")
+            case ReadOutput() | ReadSpan() | ReadFailures() | ReadFiltered():
+                if self._reads(action.client):  # else it asks again
+                    self._answer(action.client, *stored_answer(self._store, action))
             case _:
                 assert_never(action)
         return ()

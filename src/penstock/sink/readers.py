@@ -5,13 +5,13 @@ from __future__ import annotations
 from penstock.errors import ConfigError
 from penstock.job.filters import Filter
 from penstock.sink.claims import Claims
-from penstock.sink.contract import ReadFiltered, ReadOutput, ReadSpan
+from penstock.sink.contract import ReadFailures, ReadFiltered, ReadOutput, ReadSpan
 from penstock.sink.followers import Followers
 from penstock.sink.recorded_batches import RecordedBatches
 from penstock.station.contract import Actions, Answer, CopyStore, FromClient
 from penstock.wire.desk_messages import BackUp, Refused
 from penstock.wire.filter_messages import FetchedEnded, FetchEnded, FetchFiltered
-from penstock.wire.messages import Claim, Credit, Fetch, FetchOutput, Follow, Unfollow
+from penstock.wire.messages import AskFailures, Claim, Credit, Fetch, FetchOutput, Follow, Unfollow
 from penstock.wire.records import PartsTaken
 
 ENDED_SPANS = 2_000
@@ -44,6 +44,8 @@ class Readers:
                 return [self._filtered(client, ask)]
             case FetchEnded() as ask:
                 return [Answer(client, self._ended(ask))]
+            case AskFailures(number, batch, after):
+                return [ReadFailures(client, number, batch, after)]
             case FetchOutput(number, batch, index, is_error, position):
                 return [ReadOutput(client, number, batch, index, is_error, position)]
             case PartsTaken():

@@ -25,6 +25,7 @@ from penstock.job.spans import SpanSet
 from penstock.job.spec import Stamp
 from penstock.sink import store_statements as sql
 from penstock.sink.contract import Known, SaveClaim, SaveKnown, SaveOutput, SaveRecorded, SaveRow, SaveTrimmed, SinkSave
+from penstock.sink.group_store import GroupStore
 from penstock.sink.hash_chain import completion
 from penstock.sink.line_rows import ATTEMPT, FINAL, line_row, piece
 from penstock.sink.output_store import DoomedOutputs, add_part, part_at
@@ -34,7 +35,7 @@ from penstock.station.contract import Bytes, DeleteBatch
 from penstock.station.recorded_jobs import RecordedLine, StoredRecord
 from penstock.station.store_file import DAMAGED, DELETE_BYTES, DELETE_ROWS, StoreFile
 from penstock.wire.frames import join
-from penstock.wire.messages import credit_cost
+from penstock.wire.messages import ErrorGroup, GroupCursor, credit_cost
 from penstock.wire.records import Completion, OutcomeHead
 
 FETCH_BYTES = 8 << 20
@@ -44,11 +45,11 @@ FETCH_ROWS = 50_000
 
 _CHECKED = (sql.BATCH, sql.CLAIM, sql.DOOMED, sql.OUTPUT, sql.DOOMED_OUTPUT)
 """Tables whose rows are given their checksums by the third script, beside those to which it gives them itself."""
-_first, _second, _third = (
+_first, _second, _third, _fourth = (
     Path(__file__).with_name(name).read_text(encoding="utf-8")
-    for name in ("results.sql", "results_output.sql", "results_checksums.sql")
+    for name in ("results.sql", "results_output.sql", "results_checksums.sql", "results_groups.sql")
 )
-SCRIPTS = (_first, _second, _third + fill(_CHECKED))
+SCRIPTS = (_first, _second, _third + fill(_CHECKED), _fourth)
 KIND = ord("R")
 
 Rows = tuple[tuple[OutcomeHead, ...], Bytes, tuple[int, int] | None]
@@ -89,10 +90,11 @@ class ResultStore(StoreFile):
             meta: Any = self.db.execute("SELECT seq, chain, hole, hole_chain, damaged FROM meta").fetchone()
             self._seq, self._chain, self._hole, self._hole_chain, damaged_to = meta
             self.damaged_to: int = damaged_to
+            self._groups = GroupStore(self)
 
     @property
     def untidy(self) -> bool:
-        return super().untidy or bool(self._doomed_outputs)
+        return super().untidy or bool(self._doomed_outputs) or self._groups.incomplete
 
     # ------------------------------------------------------------------------------------------------ reading
 
@@ -169,6 +171,10 @@ class ResultStore(StoreFile):
                 self._containment.line(seq)
                 self._load_meta()
                 return True
+            case "group", _:
+                self._containment.groups()
+                self._load_meta()
+                return False
             case "output", rowid:
                 self._containment.output(rowid)
                 return False
@@ -239,6 +245,11 @@ class ResultStore(StoreFile):
         """Some bytes of what a job wrote, and where they begin: see `part_at`."""
         with self.guard():
             return part_at(self, batch, index, stream, position)
+
+    def failures(self, batch: bytes, after: GroupCursor) -> tuple[tuple[ErrorGroup, ...], GroupCursor | None, bool]:
+        """Groups of failed jobs: see `GroupStore.groups`; and whether they are incomplete."""
+        with self.guard():
+            return *self._groups.groups(batch, after), self._groups.incomplete
 
     def log_after(self, seq: int, limit: int) -> tuple[bytes | None, tuple[Completion, ...], bool]:
         """The chain of line `seq`, up to `limit` lines after it, whether there are more.
@@ -328,10 +339,13 @@ class ResultStore(StoreFile):
             self._save_rows(cursor, rows)
             if self._seq != seq:
                 cursor.execute(sql.META.change(seq="?1", chain="?2"), (self._seq, self._chain))
+            self._groups.take_out_some(cursor)
             if self._doomed:
                 self._delete_slice(cursor, self._doomed[0])
             elif self._doomed_outputs:
                 self._doomed_outputs.delete_some(cursor)
+            else:
+                self._groups.count_some(cursor)
 
     def _save_rows(self, cursor: apsw.Cursor, rows: list[SaveRow]) -> None:
         """Insert what has piled up; leaves `rows` empty."""
@@ -348,6 +362,7 @@ class ResultStore(StoreFile):
                 cursor.execute(sql.SET_LONGEST, (batch, jobs))
         before = self.db.total_changes()
         cursor.executemany(sql.ADD_LINE, (line_row(row) for row in rows))
+        self._groups.count(cursor, [row for row in rows if row.seq > self._seq])  # the others are here, and counted
         last = rows[-1]
         if self.db.total_changes() - before != len(rows) and self._chain_at(last.seq) != last.chain:
             raise StoreError(f"{self.path}: another line {last.seq} is here already; two sinks wrote this file")
@@ -360,6 +375,7 @@ class ResultStore(StoreFile):
         numbers: list[Any] = cursor.execute("DELETE FROM batch WHERE batch = ? RETURNING number", (batch,)).fetchall()
         for (number,) in numbers:
             cursor.execute("DELETE FROM claim WHERE batch = ?", (number,))
+            self._groups.drop(cursor, number)
             cursor.execute(sql.ADD_DOOMED, (number,))
             self._doomed.append(number)
             last: Any = cursor.execute(sql.LAST_LINE, (number,)).fetchone()

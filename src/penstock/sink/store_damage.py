@@ -20,7 +20,18 @@ import msgspec
 
 from penstock.job.spans import SpanSet
 from penstock.sink.hash_chain import CHAIN_BYTES
-from penstock.sink.store_statements import BATCH, CLAIM, DOOMED, DOOMED_OUTPUT, LINE, META, OUTPUT
+from penstock.sink.store_statements import (
+    BATCH,
+    CLAIM,
+    COUNT_ANEW,
+    DOOMED,
+    DOOMED_OUTPUT,
+    GROUP,
+    LINE,
+    META,
+    OUTPUT,
+    UNCOUNTED,
+)
 from penstock.station.store_file import StoreFile
 from penstock.wire.records import OutcomeHead
 
@@ -36,6 +47,9 @@ UNKNOWN_BATCHES = """
 ADD_UNKNOWN = """
     INSERT OR IGNORE INTO batch (number, batch, longest, as_of, spans, generations, attempts)
     VALUES (?1, ?2, ?3, 0, ?4, ?4, ?4)"""
+UNSOUND_GROUPS = f"""
+    SELECT 1 FROM failure_group WHERE NOT {GROUP.is_sound}
+    UNION ALL SELECT 1 FROM uncounted_opening WHERE NOT {UNCOUNTED.is_sound} LIMIT 1"""
 NEW_CHAIN = META.change(chain="?1", hole="seq", hole_chain="?1", damaged="seq")
 
 _decode_head = msgspec.msgpack.Decoder(OutcomeHead).decode
@@ -76,6 +90,10 @@ class Containment:
                 with store.transaction() as cursor:
                     cursor.execute(f"DELETE FROM {table.name} WHERE NOT {table.is_sound}")
                     self._note(cursor, f"{damaged[0]} {what}")
+        with store.guard():
+            unsound: Any = store.db.execute(UNSOUND_GROUPS).fetchone()
+        if unsound is not None:
+            self.groups()
 
     def everything(self) -> None:
         """The indexes did not fit the rows: rows that stand where nobody looks for them are found now."""
@@ -113,6 +131,7 @@ class Containment:
                 self._drop_superseded(cursor, number)
             self._make_anew(cursor, (number for number, _ in rows))
             self._begin_chain(cursor)
+            count_anew(cursor)
         return [number for number, _ in rows]
 
     def log(self) -> None:
@@ -126,6 +145,7 @@ class Containment:
                 self._drop_superseded(cursor, number)
             self._make_anew(cursor, (number for (number,) in numbers))
             self._begin_chain(cursor)
+            count_anew(cursor)
 
     def _drop_superseded(self, cursor: apsw.Cursor, number: int) -> None:
         """Outcomes that a retry opened again, in a line that is lost: a later one must not be told beside them."""
@@ -184,3 +204,16 @@ class Containment:
                 else:
                     cursor.execute("DELETE FROM batch WHERE number = ?", (number,))
                     self._note(cursor, f"batch number {number}: it had no outcomes")
+            count_anew(cursor)
+
+    def groups(self) -> None:
+        """All that is in them is in the lines, too."""
+        with self._store.transaction() as cursor:
+            count_anew(cursor)
+            self._note(cursor, "groups of failed jobs: they are counted anew")
+
+
+def count_anew(cursor: apsw.Cursor) -> None:
+    """The groups of failed jobs are to be made of the lines that are here."""
+    for statement in COUNT_ANEW:
+        cursor.execute(statement)

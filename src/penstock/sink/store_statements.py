@@ -5,7 +5,18 @@ from __future__ import annotations
 from penstock.station.checked_rows import CheckedTable
 
 META = CheckedTable(
-    "meta", "one", "seq", "chain", "hole", "hole_chain", "pipeline", "life", "accepted", "damaged", "schema"
+    "meta",
+    "one",
+    "seq",
+    "chain",
+    "hole",
+    "hole_chain",
+    "pipeline",
+    "life",
+    "accepted",
+    "damaged",
+    "schema",
+    "uncounted",
 )
 BATCH = CheckedTable("batch", "number", "batch", "longest", "as_of", "spans", "generations", "attempts")
 LINE = CheckedTable("line", "seq", "batch", "start", "stop", "kind", "worker", "chain", "crc", "head")
@@ -13,6 +24,10 @@ CLAIM = CheckedTable("claim", "batch", "reader", "number", "start", "stop")
 DOOMED = CheckedTable("doomed", "number")
 OUTPUT = CheckedTable("output", "batch", "job", "lease", "stream", "position", "crc")
 DOOMED_OUTPUT = CheckedTable("doomed_output", "batch", "bound")
+GROUP = CheckedTable(
+    "failure_group", "batch", "key", "jobs", "first_time", "last_time", "pattern", "workers", "examples"
+)
+UNCOUNTED = CheckedTable("uncounted_opening", "seq", "batch", "start", "stop")
 
 ADD_BATCH = """
     INSERT INTO batch (batch, longest, as_of, spans, generations, attempts) VALUES (?1, ?2, 0, ?3, ?3, ?3)
@@ -98,3 +113,48 @@ LAST_FINAL = f"""
     WHERE batch = (SELECT number FROM batch WHERE batch = ?1) AND start <= ?2 AND stop > ?2
         AND start > ?2 - (SELECT longest FROM batch WHERE batch = ?1) AND kind = 1
     ORDER BY seq DESC LIMIT 1"""
+
+GROUP_AT = f"""
+    SELECT {GROUP.is_sound}, pattern, jobs, first_time, last_time, workers, examples FROM failure_group
+    WHERE batch = ?1 AND key = ?2"""
+SET_GROUP = f"""
+    INSERT OR REPLACE INTO failure_group (batch, key, pattern, jobs, first_time, last_time, workers, examples, sum)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, {
+    GROUP.sum(
+        batch="?1",
+        key="?2",
+        pattern="?3",
+        jobs="?4",
+        first_time="?5",
+        last_time="?6",
+        workers="?7",
+        examples="?8",
+    )
+})"""
+DELETE_GROUP = "DELETE FROM failure_group WHERE batch = ?1 AND key = ?2"
+COUNT_GROUPS = "SELECT count(*) FROM failure_group WHERE batch = ?"
+ADD_UNCOUNTED = f"""
+    INSERT INTO uncounted_opening (seq, batch, start, stop, sum)
+    VALUES (?1, ?2, ?3, ?4, {UNCOUNTED.sum(seq="?1", batch="?2", start="?3", stop="?4")})"""
+FIRST_UNCOUNTED = "SELECT seq, batch, start, stop FROM uncounted_opening ORDER BY seq LIMIT 1"
+ENDS_BEFORE = f"""
+    SELECT head FROM line INDEXED BY line_start
+    WHERE batch = ?1 AND start < ?3 AND stop > ?2
+        AND start > ?2 - (SELECT longest FROM batch WHERE number = ?1) AND kind > 0 AND seq > ?4 AND seq < ?5
+        AND {LINE.is_sound}
+    ORDER BY seq"""
+FINALS_DOWN = f"""
+    SELECT seq, batch, head FROM line NOT INDEXED WHERE seq <= ?1 AND seq > ?1 - ?2 AND kind = 1
+        AND batch IN (SELECT number FROM batch) AND {LINE.is_sound}
+    ORDER BY seq DESC"""
+COUNT_ANEW = (
+    "DELETE FROM failure_group",
+    "DELETE FROM uncounted_opening",
+    META.change(uncounted="seq"),
+)
+GROUPS = f"""
+    SELECT {GROUP.is_sound}, number, batch.batch, key, pattern, jobs, first_time, last_time, workers, examples
+    FROM failure_group JOIN batch ON number = failure_group.batch
+    WHERE (failure_group.batch, key) > (?1, ?2)"""
+GROUPS_OF_ALL = f"{GROUPS} ORDER BY failure_group.batch, key LIMIT ?3"
+GROUPS_OF = f"{GROUPS} AND failure_group.batch = (SELECT number FROM batch WHERE batch = ?4) ORDER BY key LIMIT ?3"

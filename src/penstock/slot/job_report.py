@@ -13,6 +13,7 @@ from penstock.errors import ResultNotPicklable
 from penstock.job import payload
 from penstock.job.advice import advice_on
 from penstock.job.command import Argv, CommandTemplate, run_command
+from penstock.job.error_pattern import pattern_of, place_of
 from penstock.job.exception_pickling import Raised
 from penstock.job.originals import os, time, traceback
 from penstock.job.shipped_modules import clients_paths
@@ -117,8 +118,13 @@ class Report:
         body = b""
         if self.serializer == "pickle":
             body = _pickled(error)
-        trace = "" if type(error) is ResultNotPicklable else _traceback_of(error)
-        self._failed(start, stop, cause_of(error), trace, (now - self._since) / SECOND, body, output)
+        cause = cause_of(error)
+        if type(error) is ResultNotPicklable:
+            note = Note(cause)
+        else:
+            place = place_of(error.__traceback__, OWN_FOLDER)
+            note = Note(cause, _traceback_of(error), pattern=pattern_of(cause, place=place))
+        self._failed(start, stop, (now - self._since) / SECOND, body, note, output)
         if unstarted:
             self.ran[-1] = replace(self.ran[-1], unstarted=True)
         self.start, self._since = stop, now
@@ -208,12 +214,10 @@ class Report:
     def _not_picklable(self, index: int, text: str, elapsed: float, output: Taken | None) -> None:
         error = ResultNotPicklable(text)
         body = payload.dumps(error) if self.serializer == "pickle" else b""
-        self._failed(index, index + 1, cause_of(error), "", elapsed, body, output)
+        self._failed(index, index + 1, elapsed, body, Note(cause_of(error)), output)
 
-    def _failed(
-        self, start: int, stop: int, cause: str, trace: str, elapsed: float, body: bytes, output: Taken | None
-    ) -> None:
-        self._record(start, stop, JobState.FAILED, elapsed, body, Note(cause, trace), output)
+    def _failed(self, start: int, stop: int, elapsed: float, body: bytes, note: Note, output: Taken | None) -> None:
+        self._record(start, stop, JobState.FAILED, elapsed, body, note, output)
 
     def _record(
         self,

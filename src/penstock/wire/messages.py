@@ -35,6 +35,7 @@ from typing import Annotated
 
 import msgspec
 
+from penstock.job.error_pattern import KEY_BYTES
 from penstock.job.spec import Instant, Label, Seconds, Tags
 from penstock.keys.roles import Role
 from penstock.wire.desk_messages import Arguments, BackUp, BackUpState, Refused, Submit, TrimOutput
@@ -551,11 +552,21 @@ class FetchOutput(AboutBatch, frozen=True):
     position: Count
 
 
-AsksSink = Fetch | FetchFiltered | FetchEnded | FetchOutput
+GroupCursor = tuple[Count, Annotated[bytes, msgspec.Meta(max_length=KEY_BYTES)]]
+"""Behind which group of failed jobs: the number that the sink has for its batch, and its key."""
+
+
+class AskFailures(Numbered, frozen=True):
+    """How do the failed jobs of a batch, or of all (empty), group by their error, behind the group `after`? Answered by
+    Failures."""
+
+    batch: Annotated[bytes, msgspec.Meta(max_length=16)] = b""
+    after: GroupCursor = (0, b"")
+
+
+AsksSink = Fetch | FetchFiltered | FetchEnded | FetchOutput | AskFailures
 """Questions, which wait for their turn."""
-ClientToSink = (
-    Follow | Credit | Unfollow | Fetch | FetchFiltered | FetchEnded | Claim | FetchOutput | PartsTaken | BackUp
-)
+ClientToSink = Follow | Credit | Unfollow | Claim | AsksSink | PartsTaken | BackUp
 
 
 class Rows(Message, frozen=True):
@@ -603,6 +614,29 @@ class FetchedOutput(Numbered, frozen=True):
     size: Count
 
 
+class ErrorGroup(Record, frozen=True):
+    """Jobs of a batch whose newest outcome is a failure with the error of this key. `examples` are some of them,
+    `workers` some that ran them, of those opened again meanwhile, too; 0: that time is not known."""
+
+    batch: Id
+    key: bytes
+    pattern: str
+    jobs: Count
+    first_time: Instant
+    last_time: Instant
+    workers: tuple[Label, ...]
+    examples: tuple[Count, ...]
+
+
+class Failures(Numbered, frozen=True):
+    """Answers the AskFailures of this number; `cursor`: there are more, ask again from there. `incomplete`: not all
+    that failed, or was opened again, is counted yet."""
+
+    groups: Annotated[tuple[ErrorGroup, ...], Many]
+    cursor: GroupCursor | None = None
+    incomplete: bool = False
+
+
 class SinkUp(Message, frozen=True):
     """The first answer to Follow after the sink started or the client (re)connected: `boot` is new at each start."""
 
@@ -616,6 +650,7 @@ SinkToClient = (
     | FetchedFiltered
     | FetchedEnded
     | FetchedOutput
+    | Failures
     | Claimed
     | SinkUp
     | Refused

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import msgspec
 
-from penstock.job.spec import BatchSpec, Instant, JobState, Label, Seconds, Stamp
+from penstock.job.error_pattern import PATTERN_CHARS, pattern_of
+from penstock.job.spec import FAILURES, BatchSpec, Instant, JobState, Label, Seconds, Stamp
 
 MAX_FRAME_BYTES = 256 << 20
 """A frame larger than this closes the connection. One result or argument is the largest thing there is."""
@@ -158,6 +159,9 @@ class Note(Record, frozen=True):
     """What the job wrote to it, in bytes, if the note does not have all of it: what is kept of that beside the note is
     asked for by FetchOutput."""
     stderr_size: Count = 0
+    pattern: Annotated[str, msgspec.Meta(max_length=PATTERN_CHARS)] = ""
+    """What the error of a call has in common with those that are alike, where its place in the code is known; empty:
+    the cause, and what a command wrote, must do (job/error_pattern.py)."""
 
 
 class OutcomeHead(BatchSpan, frozen=True):
@@ -179,6 +183,19 @@ class OutcomeHead(BatchSpan, frozen=True):
     note: Note | None = None
     offset: Count = 0
     worker: Label = ""
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether its jobs failed for good: then they are grouped by their error."""
+        return self.final and self.state in FAILURES
+
+    @property
+    def pattern(self) -> str:
+        """What the error of a failure has in common with those that are alike, whichever release its worker has."""
+        note = self.note
+        if note is None:
+            return str(self.state)
+        return note.pattern or pattern_of(note.cause, stderr=b"" if note.returncode is None else note.stderr)
 
 
 class Print(Record, frozen=True):

@@ -178,6 +178,8 @@ class Oracle(Network):
             assert value == index * index
         self.judge_terms()
         self._judge_retries()
+        if self.sink.alive:
+            self._judge_groups()
 
     def judge_terms(self) -> None:
         """Nothing started before its time, or where it may not."""
@@ -217,3 +219,18 @@ class Oracle(Network):
             states = Counter(str(head.state) for (of, _), head in outcomes.items() if of == batch.batch)
             counts = {str(state): jobs for state, jobs in batch.counts.items() if jobs}
             assert counts == states, f"{counts} counted, {states} recorded"
+
+    def _judge_groups(self) -> None:
+        """What failed is counted once, by its error, and what was opened again no more."""
+        store = self.sink.store
+        while store.untidy:
+            store.save([])
+        groups, cursor, incomplete = store.failures(b"", (0, b""))
+        assert (cursor, incomplete) == (None, False)
+        failed = Counter(batch for (batch, _), head in self.client.outcomes.items() if head.is_failure)
+        counted: Counter[bytes] = Counter()
+        for group in groups:
+            counted[group.batch] += group.jobs
+            wrong = [at for at in group.examples if not self.client.outcomes[group.batch, at].is_failure]
+            assert not wrong, f"jobs {wrong} have not failed of {group.pattern}"
+        assert counted == failed, f"{counted} counted, {failed} failed"
