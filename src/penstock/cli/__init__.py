@@ -39,6 +39,7 @@ from penstock.cli.commands import (
     top,
     up,
     ventilator,
+    web,
     why,
     worker,
     workers,
@@ -95,7 +96,7 @@ LOOKS = (status, workers, batches, jobs, show, why, stack, top, doctor)
 
 NEED_LINUX = {module.command.name for module in (*STATIONS, check, compact, doctor, fleet)}
 
-for _module in (*STATIONS, *WORK, *LOOKS, drain, backup, check, compact, keys, fleet, printing, completion, guide):
+for _module in (*STATIONS, *WORK, *LOOKS, web, drain, backup, check, compact, keys, fleet, printing, completion, guide):
     group.add_command(_module.command)
 
 

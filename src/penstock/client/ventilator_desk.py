@@ -20,6 +20,16 @@ class Desk:
     def __init__(self, session: Session) -> None:
         self._session = session
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether nothing will be answered any more: it takes another session."""
+        return self._session.failure is not None
+
+    def ensure_reached(self) -> None:
+        """After a question without an answer: raises NoPipeline, Refused or ConfigError, which say who is missing, and
+        why, as far as that is known."""
+        self._session.connect(0.0)
+
     def status(self) -> PipelineStatus:
         """The state of the pipeline now, as Pipeline.status has it."""
         return pipeline_status_of(self._session.ask(AskPipeline), self._session.url)
@@ -48,10 +58,11 @@ def ventilator_at(url: str) -> Iterator[Desk]:
     answers; Refused, ConfigError."""
     url, key = locate(url, None)
     session = Session(url, Streams(), None, key)  # it submits nothing
+    desk = Desk(session)
     try:
-        yield Desk(session)
+        yield desk
     except NoPipeline:
-        session.connect(0.0)  # which says who is missing, and why
+        desk.ensure_reached()
         raise
     finally:
         session.close()

@@ -1,0 +1,150 @@
+"""The site: which addresses there are, who may see them without a session, and how a page is made.
+
+Everything is made on the server, and works without scripts. What comes from users is escaped by the templates, all of
+it: nothing is marked as safe.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from importlib import resources
+from typing import Any, NamedTuple
+
+import jinja2
+from starlette.applications import Starlette
+from starlette.datastructures import URL
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from penstock.client.records import PipelineStatus
+from penstock.errors import NoPipeline, NoSuchBatch, PenstockError, Refused
+from penstock.job.display import printable
+from penstock.version import VERSION
+from penstock.web.doors import Doors
+from penstock.web.sessions import SESSION_TIME, Sessions
+from penstock.web.stations import Stations
+
+WITHOUT_SESSION = frozenset({"/login", "/healthz", "/readyz", "/static/style.css"})
+"""What says nothing of the pipeline but that it answers."""
+STATUS_OF = {Refused: 403, NoSuchBatch: 404, NoPipeline: 503}
+"""Of the answer where the stations answer with an error; of others 502."""
+
+
+class Finding(NamedTuple):
+    """Something that is wrong with the pipeline: ``warn`` or ``wrong``, and what that means."""
+
+    state: str
+    said: str
+
+
+class Settings(NamedTuple):
+    """What whoever starts the site decides."""
+
+    port: int
+    hosts: frozenset[str]
+    """The names, without a port, by which browsers know it."""
+    judge: Callable[[PipelineStatus], Iterable[Finding]]
+    """Says what is wrong with a pipeline, in the words of the command line."""
+
+
+class Site:
+    """Its pages. Each is a coroutine that Starlette calls with a request."""
+
+    def __init__(self, stations: Stations, sessions: Sessions, settings: Settings) -> None:
+        self._stations = stations
+        self._sessions = sessions
+        self._settings = settings
+        self._cookie = f"penstock_{settings.port}"  # browsers tell servers of one host apart by nothing else
+        self._style = resources.files("penstock.web").joinpath("static", "style.css").read_text()
+        self._templates = jinja2.Environment(
+            loader=jinja2.PackageLoader("penstock.web"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            finalize=lambda value: printable(value) if type(value) is str else value,  # what is HTML is a Markup
+        )
+        self._templates.filters["utc"] = lambda at: f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+    def app(self) -> ASGIApp:
+        """As uvicorn serves it."""
+        routes = [
+            Route("/", self.overview),
+            Route("/login", self.login),
+            Route("/logout", self.logout, methods=["POST"]),
+            Route("/healthz", self.healthz),
+            Route("/readyz", self.readyz),
+            Route("/static/style.css", self.style),
+        ]
+        handlers: dict[Any, Any] = {PenstockError: self._on_error, HTTPException: self._on_http_error}
+        app = Starlette(routes=routes, exception_handlers=handlers)
+        return Doors(app, self._settings.hosts, self._may_pass, self._log_in_first)
+
+    # ------------------------------------------------------------------------------------------ who gets in
+
+    def _may_pass(self, request: HTTPConnection) -> bool:
+        return request.url.path in WITHOUT_SESSION or self._sessions.is_open(request.cookies.get(self._cookie, ""))
+
+    def _log_in_first(self) -> Response:
+        return self._page("login.html", 401, is_in=False)
+
+    async def login(self, request: Request) -> Response:
+        """Exchange a token for a session."""
+        cookie = self._sessions.log_in(request.query_params.get("token", ""))
+        if cookie is None:
+            return self._page("login.html", 403, is_in=False)
+        page = self._page("login.html", is_in=True)  # no redirect: SameSite=Strict would not send it the cookie
+        page.set_cookie(self._cookie, cookie, int(SESSION_TIME), httponly=True, samesite="strict")
+        return page
+
+    async def logout(self, request: Request) -> Response:
+        """End the session."""
+        self._sessions.log_out(request.cookies.get(self._cookie, ""))
+        answer = RedirectResponse(URL("/"), 303)
+        answer.delete_cookie(self._cookie, httponly=True, samesite="strict")
+        return answer
+
+    # ------------------------------------------------------------------------------------------ health
+
+    async def healthz(self, _: Request) -> Response:
+        """This process answers."""
+        return PlainTextResponse("ok\n")
+
+    async def readyz(self, _: Request) -> Response:
+        """The ventilator answers, too."""
+        try:
+            await self._status()
+        except PenstockError:
+            return PlainTextResponse("not ready\n", 503)
+        return PlainTextResponse("ok\n")
+
+    # ------------------------------------------------------------------------------------------ pages
+
+    async def style(self, _: Request) -> Response:
+        """The one style sheet."""
+        return Response(self._style, media_type="text/css")
+
+    async def overview(self, _: Request) -> Response:
+        """How the pipeline stands."""
+        status = await self._status()
+        return self._page("overview.html", status=status, findings=list(self._settings.judge(status)))
+
+    async def _status(self) -> PipelineStatus:
+        return await self._stations.ask("status", lambda desk: desk.status())
+
+    def _page(self, template: str, code: int = 200, **values: Any) -> Response:
+        known = {"url": self._stations.url, "version": VERSION, "now": time.time()}
+        return HTMLResponse(self._templates.get_template(template).render(known | values), code)
+
+    async def _on_error(self, _: Request, error: Exception) -> Response:
+        code = next((code for kind, code in STATUS_OF.items() if isinstance(error, kind)), 502)
+        return self._page("error.html", code, said=str(error), is_away=code != STATUS_OF[NoSuchBatch])
+
+    async def _on_http_error(self, _: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return self._page("error.html", error.status_code, said=error.detail, is_away=False)
