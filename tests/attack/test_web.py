@@ -233,14 +233,33 @@ def test_every_answer_is_closed_to_others(web: Web) -> None:
         assert "server" not in headers
 
 
+def test_metrics_are_for_this_machine_only(web: Web) -> None:
+    """What comes through a proxy may be of anybody; what is told is of both stations, and no name is in it."""
+    told = web.ask("/metrics")
+    assert told.status == 200
+    for line in ("penstock_up 1.0", "penstock_jobs_submitted_total 1.0", 'penstock_jobs{state="queued"} 1.0'):
+        assert line in told.text
+    assert 'penstock_store_bytes{store="results"}' in told.text
+    assert HOSTILE not in told.text
+    for header in ("x_forwarded_for", "forwarded", "via", "x_real_ip"):
+        assert web.ask("/metrics", **{header: "127.0.0.1"}).status == 401, header
+    assert web.ask("/metrics", host="evil.example").status == 421
+
+
 def test_a_revoked_key_sees_nothing_any_more(place: Path, stations: Stations) -> None:
-    """A session of a browser is worth what the key of the server is: 403 once that is revoked."""
+    """A session of a browser is worth what the key of the server is: 403 once that is revoked. Its metrics are for who
+    has their token."""
     from penstock.keys.files import KeyFolder
     from penstock.wire.guard import new_pair
 
     keys = KeyFolder(place / "keys", new_pair)
     keys.new(Role.OBSERVE, "fired")
-    with Web(place, "fired", PENSTOCK_KEY=str(keys.path / "fired.key")) as server:
+    token, words = place / "token", ("--metrics-token-file", str(place / "token"))
+    token.write_text("0123456789abcdef\n")
+    with Web(place, "fired", *words, PENSTOCK_KEY=str(keys.path / "fired.key")) as server:
+        for said, status in ((token.read_text().strip(), 200), ("0123456789abcdeg", 401), ("", 401)):
+            assert server.ask("/metrics", authorization=f"Bearer {said}").status == status
+        assert server.ask("/metrics").status == 401
         cookie = server.log_in()
         until(lambda: server.ask("/", cookie=cookie).status == 200)
         keys.revoke("fired")

@@ -38,6 +38,7 @@ from penstock.wire.desk_messages import (
     Gone,
     Knock,
     Known,
+    Metrics,
     Notice,
     Refused,
     Retry,
@@ -357,7 +358,7 @@ class Courier:
                 self._desk.replace(request, *rest)
 
     def _on_sink(self, name: str, message: Any, payload: Bytes) -> None:
-        if isinstance(message, Fetched | FetchedOutput | Claimed | Refused | BackUpState):
+        if isinstance(message, Fetched | FetchedOutput | Claimed | Refused | BackUpState | Metrics):
             self._fetches.on_answer(message.number, message, payload)
         else:
             self._channels[name].on_message(message, payload)

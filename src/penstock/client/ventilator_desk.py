@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from penstock.client.batch import ALL_JOBS, Batch, cancel_jobs, find_batch, find_batches, pipeline_status_of, status_of
@@ -10,8 +10,11 @@ from penstock.client.locate import locate
 from penstock.client.records import BatchStatus, PipelineStatus
 from penstock.client.session import Session
 from penstock.client.single_submits import Streams
-from penstock.errors import NoPipeline
-from penstock.wire.desk_messages import AskPipeline, DrainWorker
+from penstock.errors import NoPipeline, ProtocolError
+from penstock.wire.desk_messages import AskMetrics, AskPipeline, DrainWorker, Metrics
+
+SINK_TIME = 2.0
+"""Seconds that a sink may take for its numbers: its ventilator has just said that it is there."""
 
 
 class Desk:
@@ -34,6 +37,14 @@ class Desk:
         """The state of the pipeline now, as Pipeline.status has it."""
         return pipeline_status_of(self._session.ask(AskPipeline), self._session.url)
 
+    def metrics(self) -> tuple[PipelineStatus, Metrics | None, Metrics | None]:
+        """The state of the pipeline, and what ventilator and sink have counted; None: it is of an earlier release, or
+        away."""
+        status = self.status()
+        ventilator = _unless_older(lambda: self._session.ask(AskMetrics))
+        sink = _unless_older(lambda: self._session.fetch(AskMetrics, SINK_TIME)[0]) if status.sink_present else None
+        return status, ventilator, sink
+
     def batches(self, limit: int) -> list[BatchStatus]:
         """The newest batches of all names, at most `limit`."""
         return [status_of(line) for line in find_batches(self._session, "", limit)]
@@ -50,6 +61,14 @@ class Desk:
     def drain(self, worker: str) -> None:
         """Let a worker finish and leave, as Pipeline.drain does. Raises NoSuchWorker."""
         self._session.ask(lambda number: DrainWorker(number, worker))
+
+
+def _unless_older(ask: Callable[[], Metrics]) -> Metrics | None:
+    """What it tells, or None: it does not know the question, or the sink has gone this moment."""
+    try:
+        return ask()
+    except (ProtocolError, NoPipeline):
+        return None
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from penstock.wire.desk_messages import (
     AskDigests,
     AskGone,
     AskJobs,
+    AskMetrics,
     AskPipeline,
     AskStack,
     AskWhy,
@@ -42,7 +43,7 @@ IDS_MAX = 100_000
 BURST_SECONDS = 100
 """Ids of so many seconds can come at once: workers of an array job start together."""
 
-READS = (AskPipeline, AskBatches, AskDigests, AskWhy, AskStack, AskGone, AskJobs, AskArguments)
+READS = (AskPipeline, AskBatches, AskDigests, AskWhy, AskStack, AskGone, AskJobs, AskArguments, AskMetrics)
 """Questions: every client may ask them. What jobs were given is shown to those who may read what they came to."""
 
 

@@ -323,6 +323,9 @@ class VentilatorCore:
                 | desk_messages.AskArguments() as ask
             ):
                 self.questions.on_ask(event.client, event.sender, ask, now)
+            case desk_messages.AskMetrics(number):
+                batches = iter(self.ledger.backlog.batches.values())
+                self.ledger.turn.say(self.ledger.metrics.answer(event.client, number, batches, now))
             case desk_messages.AskStack() as ask_stack:
                 self.questions.stacks.on_ask(event.client, ask_stack, now)
             case desk_messages.BackUp() as asked:

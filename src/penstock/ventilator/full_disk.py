@@ -27,6 +27,7 @@ from penstock.wire.desk_messages import (
     AskBatches,
     AskDigests,
     AskJobs,
+    AskMetrics,
     AskPipeline,
     AskWhy,
     BackUp,
@@ -40,7 +41,7 @@ from penstock.wire.desk_messages import (
 from penstock.wire.messages import Heartbeat, Hello, NeedFunction, SinkBeat, SinkHead
 from penstock.wire.records import Message
 
-QUESTIONS = (AskPipeline, AskBatches, AskJobs, AskWhy, AskArguments, AskDigests)
+QUESTIONS = (AskPipeline, AskBatches, AskJobs, AskWhy, AskArguments, AskDigests, AskMetrics)
 ORDERS = (Cancel, Delete, Retry, DrainWorker, BackUp)
 READS = Answer | ReadArguments | ReadDigests
 """What questions come to; nothing else that they bring about is done."""

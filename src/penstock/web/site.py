@@ -6,6 +6,7 @@ it: nothing is marked as safe.
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -25,12 +26,15 @@ from penstock.client.records import PipelineStatus
 from penstock.errors import NoPipeline, NoSuchBatch, PenstockError, Refused
 from penstock.job.display import printable
 from penstock.version import VERSION
+from penstock.web import metrics
 from penstock.web.doors import Doors
 from penstock.web.sessions import SESSION_TIME, Sessions
 from penstock.web.stations import Stations
 
 WITHOUT_SESSION = frozenset({"/login", "/healthz", "/readyz", "/static/style.css"})
 """What says nothing of the pipeline but that it answers."""
+FORWARDED = frozenset({"forwarded", "via", "x-forwarded-for", "x-real-ip"})
+"""What proxies say: who comes through one may be anywhere."""
 STATUS_OF = {Refused: 403, NoSuchBatch: 404, NoPipeline: 503}
 """Of the answer where the stations answer with an error; of others 502."""
 
@@ -48,6 +52,10 @@ class Settings(NamedTuple):
     port: int
     hosts: frozenset[str]
     """The names, without a port, by which browsers know it."""
+    is_near: bool
+    """Whether it is reached from this machine only, as far as it knows: no proxy is named."""
+    metrics_token: str | None
+    """What gives the metrics to whoever has no session; None: who is near needs none."""
     judge: Callable[[PipelineStatus], Iterable[Finding]]
     """Says what is wrong with a pipeline, in the words of the command line."""
 
@@ -79,6 +87,7 @@ class Site:
             Route("/logout", self.logout, methods=["POST"]),
             Route("/healthz", self.healthz),
             Route("/readyz", self.readyz),
+            Route("/metrics", self.metrics),
             Route("/static/style.css", self.style),
         ]
         handlers: dict[Any, Any] = {PenstockError: self._on_error, HTTPException: self._on_http_error}
@@ -88,7 +97,17 @@ class Site:
     # ------------------------------------------------------------------------------------------ who gets in
 
     def _may_pass(self, request: HTTPConnection) -> bool:
-        return request.url.path in WITHOUT_SESSION or self._sessions.is_open(request.cookies.get(self._cookie, ""))
+        path = request.scope["path"]
+        if path in WITHOUT_SESSION or self._sessions.is_open(request.cookies.get(self._cookie, "")):
+            return True
+        return path == "/metrics" and self._may_scrape(request)
+
+    def _may_scrape(self, request: HTTPConnection) -> bool:
+        """Whoever has the token; where there is none, and nobody else gets here, who is on this machine."""
+        if (token := self._settings.metrics_token) is not None:
+            said = request.headers.get("authorization", "").removeprefix("Bearer ")
+            return secrets.compare_digest(said.encode(errors="backslashreplace"), token.encode())
+        return self._settings.is_near and not FORWARDED & set(request.headers)
 
     def _log_in_first(self) -> Response:
         return self._page("login.html", 401, is_in=False)
@@ -122,6 +141,14 @@ class Site:
         except PenstockError:
             return PlainTextResponse("not ready\n", 503)
         return PlainTextResponse("ok\n")
+
+    async def metrics(self, _: Request) -> Response:
+        """For Prometheus; without a pipeline it says that there is none."""
+        try:
+            seen = metrics.Seen(*await self._stations.ask("metrics", lambda desk: desk.metrics()))
+        except PenstockError:
+            return Response(metrics.text(None), media_type=metrics.CONTENT_TYPE)
+        return Response(metrics.text(seen), media_type=metrics.CONTENT_TYPE)
 
     # ------------------------------------------------------------------------------------------ pages
 

@@ -37,7 +37,16 @@ import msgspec
 
 from penstock.job.spec import Instant, Label, Seconds, Tags
 from penstock.keys.roles import Role
-from penstock.wire.desk_messages import Arguments, BackUp, BackUpState, Refused, Submit, TrimOutput
+from penstock.wire.desk_messages import (
+    Arguments,
+    AskMetrics,
+    BackUp,
+    BackUpState,
+    Metrics,
+    Refused,
+    Submit,
+    TrimOutput,
+)
 from penstock.wire.records import (
     MAX_RECORDS,
     OPENS,
@@ -550,7 +559,7 @@ class FetchOutput(AboutBatch, frozen=True):
     position: Count
 
 
-ClientToSink = Follow | Credit | Unfollow | Fetch | Claim | FetchOutput | PartsTaken | BackUp
+ClientToSink = Follow | Credit | Unfollow | Fetch | Claim | FetchOutput | PartsTaken | BackUp | AskMetrics
 
 
 class Rows(Message, frozen=True):
@@ -604,7 +613,7 @@ class SinkUp(Message, frozen=True):
     boot: Count
 
 
-SinkToClient = Rows | Live | Fetched | FetchedOutput | Claimed | SinkUp | Refused | Part | BackUpState
+SinkToClient = Rows | Live | Fetched | FetchedOutput | Claimed | SinkUp | Refused | Part | BackUpState | Metrics
 
 
 # ---------------------------------------------------------------------------------------------- sizes and costs

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from penstock.cli.option_types import Word
+from penstock.cli.option_types import Place, Word
 from penstock.cli.options import running
 from penstock.cli.output import say
 from penstock.errors import ConfigError
@@ -23,6 +24,8 @@ DEFAULT = "127.0.0.1:8765"
 HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 """Names of this machine, for itself."""
 ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what is refused without a name to reach it by
+TOKEN_CHARS = 16
+"""Of the token for metrics, at least: who guesses it has to go through HTTP."""
 OF_CLIENTS = frozenset({"python"})
 """What doctor looks at for those who submit from here."""
 
@@ -64,9 +67,17 @@ class AddressType(Word):
     metavar="NAME",
     help="Answer also to browsers that know the server by this name, as behind a proxy.",
 )
+@click.option(
+    "--metrics-token-file",
+    "token_file",
+    type=Place(path_type=Path, dir_okay=False),
+    envvar="PENSTOCK_WEB_METRICS_TOKEN_FILE",
+    help="Give /metrics only to who has the bearer token in this file.  [env: PENSTOCK_WEB_METRICS_TOKEN_FILE;"
+    " default: to this machine, or without a way from others only]",
+)
 @running
-def command(url: str, listen: Address, names: tuple[str, ...]) -> int:
-    """Show a running pipeline in a browser, until SIGTERM or Ctrl-C; /healthz and /readyz are for probes.
+def command(url: str, listen: Address, names: tuple[str, ...], token_file: Path | None) -> int:
+    """Show a running pipeline in a browser, until SIGTERM or Ctrl-C; /metrics is for Prometheus.
 
     It prints an address that logs a browser in, once, and after each login another one. It asks the stations as any
     client does: where there are keys, the role observe is enough. It needs `pip install 'penstock[web]'`.
@@ -79,7 +90,8 @@ def command(url: str, listen: Address, names: tuple[str, ...]) -> int:
         raise ConfigError(f"this needs {error.name}: pip install 'penstock[web]'") from None
     from penstock.web.stations import Stations
 
-    hosts = _hosts(listen.host, names)
+    hosts, is_near = _hosts(listen.host, names)
+    token = None if token_file is None else _token(token_file)
     try:
         listening = server.listener(*listen)
     except OSError as error:
@@ -92,25 +104,37 @@ def command(url: str, listen: Address, names: tuple[str, ...]) -> int:
         )
         stations = Stations(url)
         try:
-            server.run(Site(stations, sessions, Settings(port, hosts, _findings)).app(), listening)
+            server.run(Site(stations, sessions, Settings(port, hosts, is_near, token, _findings)).app(), listening)
         finally:
             stations.close()
     return SUCCESS
 
 
-def _hosts(host: str, names: tuple[str, ...]) -> frozenset[str]:
-    """The names by which browsers may know the server. Raises UsageError: nobody could reach it by any."""
+def _token(path: Path) -> str:
+    """What the file says, in one line. Raises ConfigError."""
+    try:
+        token = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--metrics-token-file {path}: {getattr(error, 'strerror', None) or error}") from None
+    if len(token) < TOKEN_CHARS or not token.isascii() or not token.isprintable():
+        raise ConfigError(f"--metrics-token-file {path}: a token is a line of at least {TOKEN_CHARS} ASCII characters")
+    return token
+
+
+def _hosts(host: str, names: tuple[str, ...]) -> tuple[frozenset[str], bool]:
+    """The names by which browsers may know the server, and whether only this machine reaches it. Raises UsageError:
+    nobody could reach it by any."""
     hosts = frozenset({host, *(name.lower().strip("[]") for name in names)})
     try:
         is_near = all(map(is_loopback, addresses_of(host)))
     except OSError as error:
         raise ConfigError(f"--listen {host}: {error.strerror or error}") from None
     if is_near:
-        return hosts | HERE
+        return hosts | HERE, not names
     if host in ANY and not names:
         raise click.UsageError(f"--listen {host} needs --host NAME: the name that browsers use for this machine")
     say("HTTP here is not encrypted: whoever sees its packets can take a session; put a proxy with TLS before it")
-    return (hosts | HERE) - ANY if host in ANY else hosts
+    return (hosts | HERE) - ANY if host in ANY else hosts, False
 
 
 def _findings(status: PipelineStatus) -> Iterator[Finding]:
