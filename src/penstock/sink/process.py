@@ -392,7 +392,7 @@ def start(config: SinkConfig, logger: logging.Logger) -> Sink:
 
 def main(config: SinkConfig) -> int:
     """Run a sink until SIGTERM; returns the exit code."""
-    logger = setup("sink", config.log_level, config.limits.log_chars)
+    logger = setup("sink", config.log_level, config.limits.log_chars, config.log_format)
     return loop.main(lambda: start(config, logger), logger, url=config.url, data=config.data)
 
 

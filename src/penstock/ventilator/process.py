@@ -368,7 +368,7 @@ def start(config: VentilatorConfig, logger: logging.Logger) -> Ventilator:
 
 def main(config: VentilatorConfig) -> int:
     """Run a ventilator until SIGTERM; returns the exit code."""
-    logger = setup("ventilator", config.log_level, config.limits.log_chars)
+    logger = setup("ventilator", config.log_level, config.limits.log_chars, config.log_format)
     return loop.main(lambda: start(config, logger), logger, url=config.url, data=config.data)
 
 
