@@ -93,20 +93,21 @@ class Web:
 
 @pytest.fixture(scope="module")
 def stations(place: Path) -> Iterator[Stations]:
-    """With keys."""
+    """With keys, and a worker of a hostile name."""
     url = free_url()
     made = Stations(place, url)
     key = str(make_keys(place, url).path)
     made.start("ventilator", "sink", key=key)
+    made.start("w1", key=key, name=HOSTILE)
     yield made
     made.close()
 
 
 @pytest.fixture(scope="module")
 def web(place: Path, stations: Stations) -> Iterator[Web]:
-    """With a key that may look only, and with a batch of a hostile name to look at."""
+    """With a key that may look only, and with a batch to look at whose name, command and error are hostile."""
     with Pipeline(key=place / "keys" / "alice.key") as alice:
-        alice.batch(abs, [-1], name=HOSTILE)
+        alice.batch(float, [HOSTILE], name=HOSTILE).wait(LIMIT)
     with Web(place, "web", PENSTOCK_KEY=str(place / "keys" / "watch.key")) as started:
         yield started
         assert started.end() == 0
@@ -233,11 +234,36 @@ def test_every_answer_is_closed_to_others(web: Web) -> None:
         assert "server" not in headers
 
 
+def test_what_users_have_named_is_text(web: Web) -> None:
+    """A script as the name of a batch, as an argument, in an error or as a worker's name is shown, and not run."""
+    cookie = web.log_in()
+    batches = web.ask("/batches", cookie=cookie).text
+    (batch,) = re.findall(r'href="(/batches/[0-9a-f]{32})"', batches)
+    pages = {path: web.ask(path, cookie=cookie) for path in ("/", "/batches", batch, "/workers")}
+    shown = "&lt;script&gt;alert(1)&lt;/script&gt;"
+    for path, answer in pages.items():
+        assert (answer.status, shown in answer.text, "<script" in answer.text) == (200, True, False), path
+    assert pages[batch].text.count(shown) >= 4  # title, heading, error, argument
+    assert "ValueError" in pages[batch].text
+
+
+def test_what_is_no_batch_and_no_page_is_not_looked_for(web: Web) -> None:
+    """Neither by a name nor by half an id; a page that is no number is the first."""
+    cookie = web.log_in()
+    for path in ("/batches/last", "/batches/%3Cscript%3E", f"/batches/{'0' * 31}", f"/batches/{'0' * 32}"):
+        answer = web.ask(path, cookie=cookie)
+        assert (answer.status, "<script" in answer.text) == (404, False), path
+    for page in ("0", "-1", "9" * 400, "x", "%00"):
+        assert "/batches/" in web.ask(f"/batches?page={page}", cookie=cookie).text, page
+    assert "There are no more" in web.ask("/batches?page=999", cookie=cookie).text
+
+
 def test_metrics_are_for_this_machine_only(web: Web) -> None:
     """What comes through a proxy may be of anybody; what is told is of both stations, and no name is in it."""
     told = web.ask("/metrics")
     assert told.status == 200
-    for line in ("penstock_up 1.0", "penstock_jobs_submitted_total 1.0", 'penstock_jobs{state="queued"} 1.0'):
+    counted = 'penstock_outcomes_total{cause="exception",state="failed"} 1.0'
+    for line in ("penstock_up 1.0", "penstock_jobs_submitted_total 1.0", 'penstock_jobs{state="queued"} 0.0', counted):
         assert line in told.text
     assert 'penstock_store_bytes{store="results"}' in told.text
     assert HOSTILE not in told.text

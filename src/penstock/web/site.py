@@ -6,10 +6,12 @@ it: nothing is marked as safe.
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 from importlib import resources
 from typing import Any, NamedTuple
 
@@ -22,7 +24,8 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from penstock.client.records import PipelineStatus
+from penstock.client.command_line import Desk
+from penstock.client.records import BatchStatus, JobInfo, PipelineStatus
 from penstock.errors import NoPipeline, NoSuchBatch, PenstockError, Refused
 from penstock.job.display import printable
 from penstock.version import VERSION
@@ -37,6 +40,21 @@ FORWARDED = frozenset({"forwarded", "via", "x-forwarded-for", "x-real-ip"})
 """What proxies say: who comes through one may be anywhere."""
 STATUS_OF = {Refused: 403, NoSuchBatch: 404, NoPipeline: 503}
 """Of the answer where the stations answer with an error; of others 502."""
+
+
+NEWEST = 10
+"""Batches on the overview."""
+BATCHES = 50
+"""On a page of them."""
+PAGE_NUMBER = re.compile(r"[1-9]\d{0,2}")
+"""Of a page of batches: who looks for one that is older names it."""
+BATCH_ID = re.compile(r"[0-9a-f]{32}")
+WORKERS = 500
+"""On a page."""
+FAILURES = 20
+"""Jobs that are shown of a batch."""
+LOOKED_THROUGH = 5_000
+"""Jobs of a batch, at most, that are looked through for them while somebody waits."""
 
 
 class Finding(NamedTuple):
@@ -77,12 +95,15 @@ class Site:
             lstrip_blocks=True,
             finalize=lambda value: printable(value) if type(value) is str else value,  # what is HTML is a Markup
         )
-        self._templates.filters["utc"] = lambda at: f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        self._templates.filters |= FILTERS
 
     def app(self) -> ASGIApp:
         """As uvicorn serves it."""
         routes = [
             Route("/", self.overview),
+            Route("/batches", self.batches),
+            Route("/batches/{batch}", self.batch),
+            Route("/workers", self.workers),
             Route("/login", self.login),
             Route("/logout", self.logout, methods=["POST"]),
             Route("/healthz", self.healthz),
@@ -156,16 +177,48 @@ class Site:
         """The one style sheet."""
         return Response(self._style, media_type="text/css")
 
-    async def overview(self, _: Request) -> Response:
+    async def overview(self, request: Request) -> Response:
         """How the pipeline stands."""
         status = await self._status()
-        return self._page("overview.html", status=status, findings=list(self._settings.judge(status)))
+        found = await self._stations.ask(("batches", NEWEST), lambda desk: desk.batches(NEWEST))
+        return self._page(
+            "overview.html", request=request, status=status, findings=list(self._settings.judge(status)), found=found
+        )
+
+    async def batches(self, request: Request) -> Response:
+        """All of them, in pages, the newest first."""
+        said = request.query_params.get("page", "1")
+        page = int(said) if PAGE_NUMBER.fullmatch(said) else 1
+        limit = page * BATCHES + 1
+        found = (await self._stations.ask(("batches", limit), lambda desk: desk.batches(limit)))[(page - 1) * BATCHES :]
+        return self._page(
+            "batches.html", request=request, found=found[:BATCHES], page=page, is_more=len(found) > BATCHES
+        )
+
+    async def batch(self, request: Request) -> Response:
+        """One, and the first of its jobs that did not succeed."""
+        name = str(request.path_params["batch"])
+        if not BATCH_ID.fullmatch(name):
+            raise HTTPException(404)
+        status, failures = await self._stations.ask(("batch", name), partial(_batch, name))
+        return self._page("batch.html", request=request, batch=status, failures=failures)
+
+    async def workers(self, request: Request) -> Response:
+        """Those that are connected."""
+        status = await self._status()
+        shown = sorted(status.workers, key=lambda worker: (worker.host, worker.name))[:WORKERS]
+        hosts = len({worker.host for worker in status.workers})
+        return self._page("workers.html", request=request, status=status, shown=shown, hosts=hosts)
 
     async def _status(self) -> PipelineStatus:
         return await self._stations.ask("status", lambda desk: desk.status())
 
-    def _page(self, template: str, code: int = 200, **values: Any) -> Response:
+    def _page(self, template: str, code: int = 200, request: Request | None = None, **values: Any) -> Response:
+        """Of a template; with the `request` that it answers it is one that can be refreshed."""
+        path = "" if request is None else request.url.path
+        live = None if request is None else "live" in request.query_params
         known = {"url": self._stations.url, "version": VERSION, "now": time.time()}
+        known |= {"path": path, "here": path, "live": live}
         return HTMLResponse(self._templates.get_template(template).render(known | values), code)
 
     async def _on_error(self, _: Request, error: Exception) -> Response:
@@ -175,3 +228,27 @@ class Site:
     async def _on_http_error(self, _: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         return self._page("error.html", error.status_code, said=error.detail, is_away=False)
+
+
+def _batch(name: str, desk: Desk) -> tuple[BatchStatus, list[JobInfo] | None]:
+    """The state of a batch, and the first of its jobs that did not succeed; None: it is too large to look for them."""
+    batch = desk.attach(name)
+    status = batch.status()
+    if status.accepted > LOOKED_THROUGH:
+        return status, None
+    return status, list(batch.jobs(UNSUCCESSFUL, limit=FAILURES)) if status.unsuccessful else []
+
+
+def _state(batch: BatchStatus) -> str:
+    """How a batch stands, in one word."""
+    return "done" if batch.done else "working" if batch.leased else "waiting"
+
+
+UNSUCCESSFUL = ("failed", "timed_out", "dead")
+FILTERS: dict[str, Callable[..., Any]] = {
+    "utc": lambda at: f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC",
+    "count": "{:,}".format,
+    "state": _state,
+    "state_of_worker": metrics.state_of,
+}
+"""Of the templates."""
