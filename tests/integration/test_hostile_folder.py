@@ -49,6 +49,7 @@ COMMANDS = (
     "print systemd worker",
     "print slurm",
     "print k8s --image penstock",
+    "print prometheus",
     "completion bash",
     "guide keys",
 )
