@@ -189,8 +189,9 @@ def test_a_body_of_ten_megabytes_is_refused(web: Web) -> None:
     head = f"POST /logout HTTP/1.1\r\nHost: 127.0.0.1:{web.port}\r\n{lines}"
     with contextlib.suppress(OSError):  # it hangs up in the middle
         web.said(f"{head}Content-Length: {10 << 20}\r\n\r\n".encode() + bytes(10 << 20))
+    chunks = b"10000\r\n%b\r\n" % bytes(0x10000) * 160 + b"0\r\n\r\n"
     with contextlib.suppress(OSError):
-        web.said(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + b"10000\r\n%b\r\n" % bytes(0x10000) * 160)
+        web.said(f"{head}Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n".encode() + chunks)
     assert web.ask("/", cookie=here["cookie"]).status == 200  # it was not logged out
 
 
