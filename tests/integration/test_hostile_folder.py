@@ -21,6 +21,7 @@ SCRIPT = [str(Path(sys.executable).with_name("penstock"))]
 MODULE = [sys.executable, "-m", "penstock"]
 
 OF_OTHERS = {"apsw", "click", "cloudpickle", "cloup", "msgspec", "psutil", "rich", "zmq"}
+OF_OTHERS |= {"anyio", "h11", "jinja2", "markupsafe", "prometheus_client", "starlette", "uvicorn"}
 CAUGHT = "import os; open({caught!r}, 'a').write(f'{{__name__}} in {{os.getpid()}}\\n'); raise SystemExit(3)\n"
 
 COMMANDS = (
@@ -54,6 +55,7 @@ COMMANDS = (
     "print systemd worker",
     "print slurm",
     "print k8s --image penstock",
+    "print prometheus",
     "completion bash",
     "guide keys",
 )
@@ -135,11 +137,15 @@ def hostile(folder: Path, request: pytest.FixtureRequest) -> Hostile:
 def test_no_command_imports_from_the_current_folder(hostile: Hostile, url: str) -> None:
     """None of those that there are, nor what it starts: stations, fork servers, slots, embedded stations."""
     tried = {line.split()[0] for line in COMMANDS}
-    assert tried | {"up", "ventilator", "sink", "worker", "fleet"} == set(group.commands)
+    assert tried | {"up", "ventilator", "sink", "worker", "fleet", "web"} == set(group.commands)
     with hostile.stations(url):
         for line in COMMANDS:
             code, said = hostile.command(url, *line.split())
             assert (hostile.caught, code) == ("", CODES.get(line.split()[0], 0)), (line, said)
+        web = hostile.start("web", "--url", url, "--listen", "127.0.0.1:0")
+        until(lambda: "/login?token=" in hostile.log())
+        web.send_signal(signal.SIGINT)
+        assert (web.wait(LIMIT), hostile.caught) == (0, "")
     other = free_url()
     process = hostile.start("up", "--bind", other, "--data", "others", "--slots", "1")
     until(lambda: "export PENSTOCK_URL" in hostile.log())

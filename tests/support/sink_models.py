@@ -100,7 +100,8 @@ class MemoryResults:
         self.claimed: dict[tuple[bytes, bytes], SaveClaim] = {}
         self.end = (0, b"")
         self.hole = (0, b"")
-        self.growth = Growth(Path("no such file"), lambda: 0)
+        self.path = Path("no such file")
+        self.growth = Growth(self.path, lambda: 0)
 
     def save(self, saves: list[Any]) -> None:
         for save in saves:

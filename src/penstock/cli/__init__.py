@@ -44,6 +44,7 @@ from penstock.cli.commands import (
     top,
     up,
     ventilator,
+    web,
     why,
     worker,
     workers,
@@ -101,7 +102,7 @@ LOOKS = (status, workers, batches, jobs, failures, show, why, stack, events, not
 
 NEED_LINUX = {module.command.name for module in (*STATIONS, check, compact, doctor, fleet)}
 
-for _module in (*STATIONS, *WORK, *LOOKS, drain, backup, check, compact, keys, fleet, printing, completion, guide):
+for _module in (*STATIONS, *WORK, *LOOKS, web, drain, backup, check, compact, keys, fleet, printing, completion, guide):
     group.add_command(_module.command)
 
 

@@ -244,6 +244,16 @@ health: OptionDecorator = click.option(
 )
 """``--health-file``, of every command that is one station."""
 
+log_format: OptionDecorator = click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    envvar="PENSTOCK_LOG_FORMAT",
+    help="Write the log as lines of text, or as one JSON object per line.  [env: PENSTOCK_LOG_FORMAT]",
+)
+"""``--log-format``, of every command that is a station or starts some."""
+
 older: OptionDecorator = click.option(
     "--accept-older",
     is_flag=True,
@@ -263,7 +273,7 @@ def checked_bind(url: str, *, insecure: bool) -> None:
 
 
 def station_settings(
-    url: str, *, insecure: bool, no_pickle: bool, health_file: str = "", **limits: Any
+    url: str, *, insecure: bool, no_pickle: bool, log_format: str, health_file: str = "", **limits: Any
 ) -> dict[str, Any]:
     """The options of `binding` and `health` as a station's configuration has them. ConfigError: strangers could
     reach it."""
@@ -279,6 +289,7 @@ def station_settings(
         "insecure": insecure,
         "no_pickle": no_pickle,
         "health_file": health_file,
+        "log_format": log_format,
         "limits": Limits(**{name: value for name, value in limits.items() if value is not None}),
     }
 

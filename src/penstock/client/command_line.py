@@ -22,7 +22,7 @@ from penstock.client.pipeline import Pipeline
 from penstock.client.records import JobInfo
 from penstock.client.streamed_batch import AHEAD, HEADSTART, Growing
 from penstock.client.submit_pacing import Delay, Gate, Pace, breath
-from penstock.client.ventilator_desk import ask_status, ventilator_at
+from penstock.client.ventilator_desk import Desk, ask_status, ventilator_at
 from penstock.job.times import seconds
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "MAX_PART_BYTES",
     "Copying",
     "Delay",
+    "Desk",
     "Gate",
     "Growing",
     "Live",

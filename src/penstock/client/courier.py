@@ -38,6 +38,7 @@ from penstock.wire.desk_messages import (
     Gone,
     Knock,
     Known,
+    Metrics,
     Notice,
     Pause,
     Refused,
@@ -92,7 +93,9 @@ class Links(Protocol):
         """Open one more connection to the sink, under this name."""
 
 
-ANSWERS = Failures | Fetched | FetchedFiltered | FetchedEnded | FetchedOutput | Claimed | Refused | BackUpState
+ANSWERS = (
+    Metrics | Failures | Fetched | FetchedFiltered | FetchedEnded | FetchedOutput | Claimed | Refused | BackUpState
+)
 """Of the sink, to what it was asked."""
 
 

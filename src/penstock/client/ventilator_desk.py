@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from penstock.client.batch import ALL_JOBS, Batch, cancel_jobs, find_batch, find_batches, pipeline_status_of, status_of
@@ -11,8 +11,11 @@ from penstock.client.locate import locate
 from penstock.client.records import BatchStatus, PipelineStatus
 from penstock.client.session import Session
 from penstock.client.single_submits import Streams
-from penstock.errors import NoPipeline
-from penstock.wire.desk_messages import AskPipeline, DrainWorker
+from penstock.errors import NoPipeline, ProtocolError
+from penstock.wire.desk_messages import AskMetrics, AskPipeline, DrainWorker, Metrics
+
+SINK_TIME = 2.0
+"""Seconds that a sink may take for its numbers: its ventilator has just said that it is there."""
 
 
 class Desk:
@@ -21,9 +24,27 @@ class Desk:
     def __init__(self, session: Session) -> None:
         self._session = session
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether nothing will be answered any more: it takes another session."""
+        return self._session.failure is not None
+
+    def ensure_reached(self) -> None:
+        """After a question without an answer: raises NoPipeline, Refused or ConfigError, which say who is missing, and
+        why, as far as that is known."""
+        self._session.connect(0.0)
+
     def status(self) -> PipelineStatus:
         """The state of the pipeline now, as Pipeline.status has it."""
         return pipeline_status_of(self._session.ask(AskPipeline), self._session.url)
+
+    def metrics(self) -> tuple[PipelineStatus, Metrics | None, Metrics | None]:
+        """The state of the pipeline, and what ventilator and sink have counted; None: it is of an earlier release, or
+        away."""
+        status = self.status()
+        ventilator = _unless_older(lambda: self._session.ask(AskMetrics))
+        sink = _unless_older(lambda: self._session.fetch(AskMetrics, SINK_TIME)[0]) if status.sink_present else None
+        return status, ventilator, sink
 
     def batches(self, limit: int) -> list[BatchStatus]:
         """The newest batches of all names, at most `limit`."""
@@ -47,16 +68,25 @@ class Desk:
         self._session.ask(lambda number: DrainWorker(number, worker))
 
 
+def _unless_older(ask: Callable[[], Metrics]) -> Metrics | None:
+    """What it tells, or None: it does not know the question, or the sink has gone this moment."""
+    try:
+        return ask()
+    except (ProtocolError, NoPipeline):
+        return None
+
+
 @contextmanager
 def ventilator_at(url: str) -> Iterator[Desk]:
     """The ventilator of the pipeline at this URL, asked with the key of the environment. Raises NoPipeline: none
     answers; Refused, ConfigError."""
     url, key = locate(url, None)
     session = Session(url, Streams(), None, key)  # it submits nothing
+    desk = Desk(session)
     try:
-        yield Desk(session)
+        yield desk
     except NoPipeline:
-        session.connect(0.0)  # which says who is missing, and why
+        desk.ensure_reached()
         raise
     finally:
         session.close()

@@ -13,7 +13,7 @@ from typing import NamedTuple
 TOPICS = (
     *("first-steps", "python", "notebooks", "commands"),
     *("from-gnu-parallel", "from-multiprocessing", "from-celery"),
-    *("hosts", "clusters", "keys", "operations", "troubleshooting", "reference"),
+    *("hosts", "clusters", "keys", "operations", "monitoring", "troubleshooting", "reference"),
     *("architecture", "design", "protocol", "contributing", "security", "changelog"),
 )
 """In the order in which somebody new would read them."""

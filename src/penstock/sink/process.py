@@ -45,6 +45,7 @@ from penstock.sink.contract import (
     SinkEffect,
 )
 from penstock.sink.core import SinkCore
+from penstock.sink.metrics import SinkMetrics
 from penstock.sink.store import ResultStore
 from penstock.sink.stored_answers import stored_answer
 from penstock.station import loop, other_version
@@ -61,11 +62,13 @@ from penstock.station.permissions import Bindings, may_not_ask
 from penstock.station.recorded_jobs import StoredRecord
 from penstock.station.service_manager import ServiceManager
 from penstock.station.station_keys import for_station
+from penstock.station.store_metrics import StoreMetrics
 from penstock.station.ventilator_contact import VentilatorContact
 from penstock.station.waiting_questions import ROOM_INTERVAL, WaitingQuestions
 from penstock.url import endpoints
 from penstock.version import VERSION
 from penstock.wire.bounds import LIMITS, Limits
+from penstock.wire.desk_messages import AskMetrics
 from penstock.wire.filter_messages import FetchFiltered
 from penstock.wire.frames import Decoder, Wire, split
 from penstock.wire.messages import (
@@ -109,8 +112,7 @@ class Sink:
         self.process = process
         self._bindings = starts
         self._contact = contact
-        self.leaving: bool = False
-        self.exit_code = 0
+        self.leaving, self.exit_code = False, 0
         self._outcomes = Decoder(WorkerToSink)
         self._control = Decoder(VentilatorToSink)
         self._clients = Decoder(ClientToSink)
@@ -124,6 +126,7 @@ class Sink:
         self._full: frozenset[bytes] = frozenset()
         """Clients that have more to read than they may, as the core was told."""
         self._backups = Backups(store, process)
+        self._metrics = SinkMetrics(StoreMetrics(store.path, process.clock, self._backups))
         self._head: SinkHead | None = None
         """The last one told."""
 
@@ -135,8 +138,7 @@ class Sink:
     def next_wakeup(self) -> float | None:
         """When there is something to do or to say."""
         now = self.process.clock.now()
-        asked_at = self._questions.due_at(now, self._reads)
-        due = [self.core.next_wakeup(), self._contact.due_at, asked_at]
+        due = [self.core.next_wakeup(), self._contact.due_at, self._questions.due_at(now, self._reads)]
         if self._backups.is_under_way:
             due.append(now)
         if self._reads_due:
@@ -166,9 +168,8 @@ class Sink:
         now = self.process.clock.now()
         self._bindings.tick(now)
         self._to_clients.tick(now)
-        connected = self.links.connections("control") > 0
-        down = self.links.down("control", "report")
-        self._say(self._contact.look(connected, down, self.links.handshake_failure, now))
+        connected, failure = self.links.connections("control") > 0, self.links.handshake_failure
+        self._say(self._contact.look(connected, self.links.down("control", "report"), failure, now))
         if "control" in names:
             for received in self.links.receive("control"):
                 wire = self._malformed.decode(self._control, received)
@@ -192,6 +193,12 @@ class Sink:
                     continue
                 if reason := may_not_ask(received.sender, wire.message, self.core.lease_tokens):
                     loop.refuse(self.links, received, wire.message.number, Refused(reason))
+                elif isinstance(wire.message, AskMetrics):
+                    bad = self._malformed.count + self.links.malformed
+                    told = self._metrics.told(
+                        wire.message.number, bad, self._questions.dropped.total(), self.core.refused
+                    )
+                    self._answer(received.peer, told, b"")
                 else:
                     self._on_parts(received, wire.message, now)
                     event = FromClient(received.peer, wire.message, sender=received.sender)
@@ -268,7 +275,8 @@ class Sink:
 
     def save(self, saves: list[Any]) -> None:
         """Commit all saves of a turn in one transaction."""
-        self._store.save(saves)
+        with self._metrics.commit(saves):
+            self._store.save(saves)
 
     @property
     def untidy(self) -> bool:
@@ -352,8 +360,7 @@ def start(config: SinkConfig, logger: logging.Logger) -> Sink:
     """A sink on its real store and sockets."""
     wait_for_address(endpoints(config.url).outcomes, logger)
     note_local_name(endpoints(config.url).outcomes, logger)
-    signals = loop.Signals()
-    clock = Clock()
+    signals, clock = loop.Signals(), Clock()
     security = for_station(config, Role.SINK)
     store = ResultStore(config.data, config.durable, scratch=config.scratch)
     sink = new_worker_id()
@@ -382,7 +389,7 @@ def start(config: SinkConfig, logger: logging.Logger) -> Sink:
 
 def main(config: SinkConfig) -> int:
     """Run a sink until SIGTERM; returns the exit code."""
-    logger = setup("sink", config.log_level, config.limits.log_chars)
+    logger = setup("sink", config.log_level, config.limits.log_chars, config.log_format)
     return loop.main(lambda: start(config, logger), logger, url=config.url, data=config.data)
 
 

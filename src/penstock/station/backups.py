@@ -29,6 +29,8 @@ class Backups:
         self._failure: errors.PenstockError | None = None
         """Why the last one is not under way and not whole."""
         self._asked_at = 0.0
+        self.made_at: float | None = None
+        """When the last whole copy of this life was made, by the process's clock."""
 
     @property
     def is_under_way(self) -> bool:
@@ -82,6 +84,7 @@ class Backups:
             return
         try:
             if copy.step():
+                self.made_at = self._process.clock.now()
                 emit(self._process.logger, "backed_up", {"path": copy.path})
         except errors.StoreError as error:
             self._fail(error)

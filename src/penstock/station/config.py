@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -13,6 +13,10 @@ TERM_GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL for a job's processes: as long as `docker stop` gives, a third of Kubernetes."""
 DRAIN_BEFORE = 60.0
 """Seconds before its time limit at which a worker drains: most jobs that run then still end by themselves."""
+
+
+LogFormat = Literal["text", "json"]
+"""Of a station's log: a line for people, or an object of JSON on a line."""
 
 
 class StationConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +32,7 @@ class StationConfig(msgspec.Struct, frozen=True, kw_only=True):
     lifeline: int | None = None
     health_file: str = ""
     log_level: str = "INFO"
+    log_format: LogFormat = "text"
     lease_time: float = LEASE_TIME
     heartbeat_interval: float = HEARTBEAT_INTERVAL
 

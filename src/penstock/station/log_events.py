@@ -1,15 +1,19 @@
-"""The only place that words log lines: an event's name, its level, and its fields as key=value in the order given.
+"""The only place that words log lines: an event's name, its level, and its fields as key=value in the order given, or
+all of it as an object of JSON.
 
 What comes from a peer or a user is escaped and cut, so that a log line is one line.
 """
 
 from __future__ import annotations
 
+import json
 import logging
+import math
 import sys
 from datetime import datetime
 from typing import Any
 
+from penstock.station.config import LogFormat
 from penstock.station.unblocked_output import UnblockedOutput, for_log
 from penstock.wire.bounds import LOG_CHARS
 
@@ -183,12 +187,39 @@ class Line(logging.Formatter):
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
         """As ISO 8601 has it."""
-        return datetime.fromtimestamp(record.created).astimezone().isoformat(" ", "milliseconds")
+        return at(record)
 
     def format(self, record: logging.LogRecord) -> str:
         """Cut, if it is longer."""
         line = super().format(record)
         return line if len(line) <= self._chars else f"{line[: self._chars - 3]}..."
+
+
+class JsonLine(logging.Formatter):
+    """A log line as an object of JSON; a field that is no number is text, cut at VALUE_CHARS."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """In ASCII, so that it is one line for whoever reads it."""
+        fields: dict[str, Any] = getattr(record, "fields", {})
+        said = {
+            "time": at(record),
+            "station": record.name.removeprefix("penstock."),
+            "level": record.levelname,
+            "event": getattr(record, "event", ""),
+            "text": getattr(record, "words", record.getMessage()),
+            "fields": {name: value if _is_plain(value) else _cut(value) for name, value in fields.items()},
+        }
+        return json.dumps(said, allow_nan=False)
+
+
+def at(record: logging.LogRecord) -> str:
+    """When it was logged, as ISO 8601 has it, with the zone."""
+    return datetime.fromtimestamp(record.created).astimezone().isoformat(" ", "milliseconds")
+
+
+def _is_plain(value: object) -> bool:
+    """Whether JSON has it as it is."""
+    return value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value))
 
 
 class LogHandler(logging.Handler):
@@ -217,11 +248,12 @@ class LogHandler(logging.Handler):
         self._output.flush(LAST_FLUSH_TIME)
 
 
-def setup(station: str, level: str, chars: int = LOG_CHARS) -> logging.Logger:
-    """The logger of a station, writing to stderr, if there is one, in lines of at most so many characters."""
+def setup(station: str, level: str, chars: int = LOG_CHARS, form: LogFormat = "text") -> logging.Logger:
+    """The logger of a station, writing to stderr, if there is one, in this form; as text in lines of at most so many
+    characters."""
     logger = logging.getLogger(f"penstock.{station}")
     handler = logging.NullHandler() if sys.stderr is None else LogHandler(logger, sys.stderr.fileno())
-    handler.setFormatter(Line(chars))
+    handler.setFormatter(JsonLine() if form == "json" else Line(chars))
     logger.handlers[:] = [handler]
     logger.setLevel(level)
     logger.propagate = False
@@ -240,12 +272,17 @@ def emit(logger: logging.Logger, event: str, fields: dict[str, Any]) -> None:
     level, words = WORDS[event]
     if logger.isEnabledFor(level):
         pairs = "".join(f" {key}={escape(value)}" for key, value in fields.items())
-        logger.log(level, "%s: %s%s", event, words, pairs)
+        extra = {"event": event, "words": words, "fields": fields}
+        logger.log(level, "%s: %s%s", event, words, pairs, extra=extra)
 
 
 def escape(value: object) -> str:
     """A value as one harmless word: control characters escaped, cut at VALUE_CHARS."""
-    text = value.decode("ascii", "backslashreplace") if isinstance(value, bytes) else str(value)
-    text = text[:VALUE_CHARS] + ("..." if len(text) > VALUE_CHARS else "")
-    plain = text.encode("unicode_escape").decode("ascii")
+    plain = _cut(value).encode("unicode_escape").decode("ascii")
     return f'"{plain}"' if not plain or " " in plain else plain
+
+
+def _cut(value: object) -> str:
+    """As text, not longer than VALUE_CHARS."""
+    text = value.decode("ascii", "backslashreplace") if isinstance(value, bytes) else str(value)
+    return text[:VALUE_CHARS] + ("..." if len(text) > VALUE_CHARS else "")

@@ -28,6 +28,7 @@ from penstock.wire.desk_messages import (
     AskFiltered,
     AskGone,
     AskJobs,
+    AskMetrics,
     AskPipeline,
     AskStack,
     AskWhy,
@@ -45,7 +46,10 @@ IDS_MAX = 100_000
 BURST_SECONDS = 100
 """Ids of so many seconds can come at once: workers of an array job start together."""
 
-READS = (AskPipeline, AskBatches, AskDigests, AskWhy, AskStack, AskEvents, AskGone, AskJobs, AskArguments, AskFiltered)
+READS = (
+    *(AskPipeline, AskBatches, AskDigests, AskWhy, AskStack, AskEvents, AskGone, AskJobs, AskArguments, AskFiltered),
+    AskMetrics,
+)
 """Questions: every client may ask them. What jobs were given is shown to those who may read what they came to."""
 
 

@@ -33,7 +33,7 @@ from penstock.ventilator.other_versions import OtherVersions
 from penstock.ventilator.pairing import Pairing
 from penstock.ventilator.placement import Placement
 from penstock.ventilator.quarantine import Quarantine
-from penstock.ventilator.questions import Questions
+from penstock.ventilator.questions import Asked, Questions
 from penstock.ventilator.sink_log import SinkLog
 from penstock.ventilator.sink_log_repair import SinkLogRepair
 from penstock.ventilator.start_conditions import StartConditions
@@ -295,6 +295,8 @@ class VentilatorCore:
             return
         self.audit.on_client(event)
         match event.message:
+            case ask if isinstance(ask, Asked):
+                self.questions.on_ask(event.client, event.sender, ask, now)
             case desk_messages.Submit():
                 self._other_versions.on_submit(event)
                 self.intake.on_submit(event, now)
@@ -320,17 +322,6 @@ class VentilatorCore:
                 self.deletion.on_ask_gone(event.client, ask_gone)
             case desk_messages.DrainWorker() as drain:
                 self.worker_reports.on_drain(event.client, drain)
-            case (
-                desk_messages.AskBatches()
-                | desk_messages.AskDigests()
-                | desk_messages.AskWhy()
-                | desk_messages.AskJobs()
-                | desk_messages.AskArguments()
-                | desk_messages.AskFiltered() as ask
-            ):
-                self.questions.on_ask(event.client, event.sender, ask, now)
-            case desk_messages.AskEvents() as ask_events:
-                self.ledger.turn.say(contract.ReadEvents(event.client, ask_events))
             case desk_messages.AskStack() as ask_stack:
                 self.questions.stacks.on_ask(event.client, ask_stack, now)
             case desk_messages.BackUp() as asked:

@@ -153,6 +153,7 @@ class Dispatcher:
     def _lease(self, part: Part, now: float) -> tuple[Part, LeaseRecord]:
         lease = self._ledger.leases.give(part.chunk, part.jobs, now)
         self._ledger.lease(part, lease.number)
+        self._ledger.metrics.given(part, now)
         self._ledger.start_again(part)
         return part, lease
 

@@ -29,6 +29,7 @@ from penstock.wire.desk_messages import (
     AskEvents,
     AskFiltered,
     AskJobs,
+    AskMetrics,
     AskPipeline,
     AskWhy,
     BackUp,
@@ -44,7 +45,7 @@ from penstock.wire.desk_messages import (
 from penstock.wire.messages import Heartbeat, Hello, NeedFunction, SinkBeat, SinkHead
 from penstock.wire.records import Message
 
-QUESTIONS = (AskPipeline, AskBatches, AskJobs, AskWhy, AskArguments, AskDigests, AskFiltered, AskEvents)
+QUESTIONS = (AskPipeline, AskBatches, AskJobs, AskWhy, AskArguments, AskDigests, AskFiltered, AskEvents, AskMetrics)
 ORDERS = (Cancel, Delete, Retry, DrainWorker, BackUp, Pause, SetBatch)
 READS = Answer | ReadArguments | ReadDigests | ReadEvents
 """What questions come to; nothing else that they bring about is done."""

@@ -128,7 +128,7 @@ class Intake:
             if opened.batch in new:
                 self._open(opened, code, event, now)
         for chunk, arguments in zip(submit.chunks, parts[len(submit.opens) :], strict=True):
-            self._accept(chunk, arguments)
+            self._accept(chunk, arguments, now)
         for closed in submit.closes:
             known = batches.get(closed.batch)
             if known is not None and known.total is None:
@@ -208,11 +208,12 @@ class Intake:
             ends[chunk.batch] = max(end, chunk.first + chunk.count)
         return ends
 
-    def _accept(self, head: ChunkHead, arguments: Bytes) -> None:
+    def _accept(self, head: ChunkHead, arguments: Bytes, now: float) -> None:
         batch = self._ledger.backlog.batches.get(head.batch)
         if batch is None or head.first < batch.accepted:
             return
         batch.accepted = head.first + head.count
+        self._ledger.metrics.accepted(head.count)
         self._ledger.mark_accepted()
         self._ledger.turn.say(SaveChunk(head.batch, head.first, head.count, arguments, head.digests))
         for start, stop in SpanSet(head.cancelled).overlap(head.first, batch.accepted):
@@ -220,7 +221,7 @@ class Intake:
         if not batch.on_disk and len(batch.chunks) < WINDOW_CHUNKS:
             batch.loaded_to = batch.accepted
             stored = StoredChunk(head.first, head.count, head.size, (OpenPart(head.first, batch.accepted),))
-            self._settle_cancelled(self._ledger.take_in(batch, stored))
+            self._settle_cancelled(self._ledger.take_in(batch, stored, since=now))
         elif not batch.on_disk:
             self._ledger.backlog.leave_on_disk(batch)
             batch.loaded_to = head.first

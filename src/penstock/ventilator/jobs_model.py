@@ -170,9 +170,9 @@ class Part:
 
 
 class Chunk:
-    """A chunk with open jobs; `ended` are those that ended without success."""
+    """A chunk with open jobs; `ended` are those that ended without success, and it has waited `since`."""
 
-    __slots__ = ("batch", "count", "ended", "first", "parts", "size")
+    __slots__ = ("batch", "count", "ended", "first", "parts", "since", "size")
 
     def __init__(self, batch: Batch, first: int, count: int, size: int) -> None:
         self.batch: Batch = batch
@@ -180,6 +180,7 @@ class Chunk:
         self.count: int = count
         self.size: int = size
         self.parts: list[Part] = []
+        self.since = 0.0
         self.ended: dict[JobState, SpanSet] = {}
 
     def carve(self, start: int, stop: int) -> list[Part]:

@@ -20,6 +20,7 @@ from penstock.ventilator.hand_back_requests import HandBackRequests
 from penstock.ventilator.jobs_model import NEVER_DUE, Batch, Chunk, Part, Place
 from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.leases import Leases
+from penstock.ventilator.metrics import JobMetrics
 from penstock.ventilator.sink_beats import SinkBeats
 from penstock.ventilator.turn import Turn
 from penstock.wire.messages import CancelSpan, Greeting
@@ -87,6 +88,7 @@ class Ledger:
         self.recalled_leases: dict[int, float | None] = {}
         """Leases with recalled parts of which it is asked whether they have started: when their worker was asked."""
         self.connections = 0
+        self.metrics: JobMetrics = JobMetrics()
         self._serial = 0
         self.turn: Turn = Turn()
         """What this turn does."""
@@ -102,9 +104,13 @@ class Ledger:
             part.lease = 0
             self.backlog.fair_queue.go_on(part.chunk.batch.open_leases)
 
-    def take_in(self, batch: Batch, stored: StoredChunk, *, unconfirmed: bool = False) -> Chunk:
-        """A chunk comes into memory: to be given out, or unconfirmed until it is known who has it."""
+    def take_in(
+        self, batch: Batch, stored: StoredChunk, *, since: float | None = None, unconfirmed: bool = False
+    ) -> Chunk:
+        """A chunk comes into memory: to be given out, or unconfirmed until it is known who has it. It has waited
+        `since`; None: it is not known, and may have since its batch was made."""
         chunk = self.backlog.add_chunk(batch, stored)
+        chunk.since = batch.created_time - self.wall_clock.offset if since is None else since
         for part in list(chunk.parts):
             part.exposed = part.exposed or (chunk.first < batch.inherited and not unconfirmed)
             if part.stamp.opens:

@@ -38,6 +38,7 @@ from penstock.station.own_address import note_local_name, wait_for_address
 from penstock.station.permissions import READS, Bindings
 from penstock.station.service_manager import ServiceManager
 from penstock.station.station_keys import for_station
+from penstock.station.store_metrics import StoreMetrics
 from penstock.station.waiting_questions import WaitingQuestions
 from penstock.url import endpoints
 from penstock.ventilator.contract import (
@@ -72,7 +73,7 @@ from penstock.ventilator.stored_answers import StoredAnswers
 from penstock.ventilator.stored_batches import StoredBatches
 from penstock.version import VERSION
 from penstock.wire.bounds import LIMITS, Limits, is_to_be_logged
-from penstock.wire.desk_messages import ClientToVentilator, Knock
+from penstock.wire.desk_messages import ClientToVentilator, Knock, Metrics
 from penstock.wire.frames import Decoder, Wire
 from penstock.wire.messages import Jobs, SinkBeat
 from penstock.wire.parts import Inbound
@@ -119,6 +120,7 @@ class Ventilator:
         self._payloads = Payloads(store)
         self._answers = StoredAnswers(store, self._desk)
         self._backups = Backups(store, process)
+        self._metrics = StoreMetrics(store.path, process.clock, self._backups)
         self.batches: StoredBatches = StoredBatches(store, core.ended.absent)
         self._full_disk = FullDisk(core, links, self.batches, self._desk.has_room, self._asks)
 
@@ -221,7 +223,8 @@ class Ventilator:
     def save(self, saves: list[Any]) -> None:
         """Commit; what was accepted is likely to be given out at once, so it is kept at hand."""
         self._store.believes_clock = self.core.ledger.wall_clock.is_steady(self.process.clock.now())
-        self._store.save(saves)
+        with self._metrics.commit():
+            self._store.save(saves)
         if self.core.questions.trouble:
             self.core.questions.trouble = ""
             self._full_disk.end()
@@ -274,6 +277,8 @@ class Ventilator:
                 self._control.tell(topic, message)
                 if isinstance(message, SinkBeat):
                     self._full_disk.on_beat(topic, message)
+            case Answer(client, Metrics() as message):
+                self._desk.answer(client, self._metrics.added_to(message, self._refused()))
             case Answer(client, message, payload):
                 self._desk.answer(client, message, payload)
             case SeekClient(client):
@@ -302,6 +307,13 @@ class Ventilator:
             case _:
                 assert_never(action)
         return ()
+
+    def _refused(self) -> dict[str, int]:
+        return {
+            "malformed": self._malformed.count + self.links.malformed,
+            "questions": self._questions.dropped.total(),
+            "worker_starts": self._bindings.refused.total(),
+        }
 
     def _send_function(self, worker: bytes, digest: bytes) -> Iterable[PayloadDamaged]:
         try:
@@ -362,7 +374,7 @@ def start(config: VentilatorConfig, logger: logging.Logger) -> Ventilator:
 
 def main(config: VentilatorConfig) -> int:
     """Run a ventilator until SIGTERM; returns the exit code."""
-    logger = setup("ventilator", config.log_level, config.limits.log_chars)
+    logger = setup("ventilator", config.log_level, config.limits.log_chars, config.log_format)
     return loop.main(lambda: start(config, logger), logger, url=config.url, data=config.data)
 
 

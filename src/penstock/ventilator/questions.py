@@ -10,7 +10,7 @@ from penstock.job.spec import BatchSpec
 from penstock.keys.roles import Peer
 from penstock.station.contract import Answer
 from penstock.station.permissions import may_claim
-from penstock.ventilator.contract import ReadArguments, ReadDigests, StoredBatch
+from penstock.ventilator.contract import ReadArguments, ReadDigests, ReadEvents, StoredBatch
 from penstock.ventilator.damage import Damage
 from penstock.ventilator.filtered_jobs import FilteredJobs
 from penstock.ventilator.job_states import JobStates
@@ -29,8 +29,10 @@ from penstock.wire.desk_messages import (
     AskArguments,
     AskBatches,
     AskDigests,
+    AskEvents,
     AskFiltered,
     AskJobs,
+    AskMetrics,
     AskWhy,
     BatchesInfo,
     BatchLine,
@@ -48,7 +50,7 @@ JOBS_PER_ANSWER = 10_000
 KEPT_BATCHES = 10_000
 """Ended and not deleted: each costs room on the disk, and what lists all of them."""
 
-Asked = AskBatches | AskDigests | AskWhy | AskJobs | AskArguments | AskFiltered
+Asked = AskBatches | AskDigests | AskWhy | AskJobs | AskArguments | AskFiltered | AskEvents | AskMetrics
 
 
 class Questions:
@@ -95,6 +97,13 @@ class Questions:
                 return
             case AskFiltered():
                 self._filtered.on_ask(client, sender, ask)
+                return
+            case AskEvents():
+                self._ledger.turn.say(ReadEvents(client, ask))
+                return
+            case AskMetrics(number):
+                batches = iter(self._ledger.backlog.batches.values())
+                self._ledger.turn.say(self._ledger.metrics.answer(client, number, batches, now))
                 return
             case AskJobs(batch=b""):
                 self._answer(client, self._standing.answer(ask, None, now))

@@ -46,6 +46,7 @@ class WorkerLoss:
             if gone or silent:
                 cause = "its connection dropped" if gone else "nothing was heard of it"
                 self._ledger.turn.log("worker_lost", worker=worker.hello.name, host=worker.hello.host, cause=cause)
+                self._ledger.metrics.lost("connection" if gone else "silence")
                 self.lose(worker)
         self._queue_unreported(now)
 

@@ -50,6 +50,36 @@ class BackUpState(Numbered, frozen=True):
     copied: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
 
 
+class AskMetrics(Numbered, frozen=True):
+    """What has the receiver counted since it started? Answered by Metrics, by both stations."""
+
+
+class Sample(Record, frozen=True):
+    """A number of the metric ``penstock_FAMILY``, with the values of its labels in their order."""
+
+    family: Label
+    labels: tuple[Label, ...]
+    value: float
+
+
+class Spread(Record, frozen=True):
+    """A histogram of the metric ``penstock_FAMILY``: `counts` of values up to each of `bounds` that are above the bound
+    before, and of those above the last one; `sum` of all values."""
+
+    family: Label
+    labels: tuple[Label, ...]
+    bounds: tuple[float, ...]
+    counts: tuple[Count, ...]
+    sum: float
+
+
+class Metrics(Numbered, frozen=True):
+    """Answers the AskMetrics of this number. Families that the receiver does not know are of a later release."""
+
+    samples: Annotated[tuple[Sample, ...], Many]
+    spreads: Annotated[tuple[Spread, ...], Many] = ()
+
+
 # ------------------------------------------------------------------------------------------ client -> ventilator
 
 
@@ -282,6 +312,7 @@ ClientToVentilator = (
     | BackUp
     | Pause
     | SetBatch
+    | AskMetrics
 )
 
 
@@ -549,6 +580,7 @@ VentilatorToClient = (
     | Filtered
     | Part
     | BackUpState
+    | Metrics
 )
 
 

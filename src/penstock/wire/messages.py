@@ -38,7 +38,7 @@ import msgspec
 from penstock.job.error_pattern import KEY_BYTES
 from penstock.job.spec import Instant, Label, Seconds, Tags
 from penstock.keys.roles import Role
-from penstock.wire.desk_messages import Arguments, BackUp, BackUpState, Refused, Submit, TrimOutput
+from penstock.wire.desk_messages import Arguments, AskMetrics, BackUp, BackUpState, Metrics, Refused, Submit, TrimOutput
 from penstock.wire.filter_messages import FetchedEnded, FetchedFiltered, FetchEnded, FetchFiltered
 from penstock.wire.records import (
     MAX_RECORDS,
@@ -566,7 +566,7 @@ class AskFailures(Numbered, frozen=True):
 
 AsksSink = Fetch | FetchFiltered | FetchEnded | FetchOutput | AskFailures
 """Questions, which wait for their turn."""
-ClientToSink = Follow | Credit | Unfollow | Claim | AsksSink | PartsTaken | BackUp
+ClientToSink = Follow | Credit | Unfollow | Claim | AsksSink | PartsTaken | BackUp | AskMetrics
 
 
 class Rows(Message, frozen=True):
@@ -656,6 +656,7 @@ SinkToClient = (
     | Refused
     | Part
     | BackUpState
+    | Metrics
 )
 
 

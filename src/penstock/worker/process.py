@@ -389,7 +389,7 @@ def _screens(config: WorkerConfig) -> Screens:
 
 def main(config: WorkerConfig) -> int:
     """Run a worker until it has drained after SIGTERM; returns the exit code."""
-    logger = setup("worker", config.log_level, config.limits.log_chars)
+    logger = setup("worker", config.log_level, config.limits.log_chars, config.log_format)
     return loop.main(lambda: start(config, logger), logger, url=config.url, name=config.name, slots=config.slots)
 
 

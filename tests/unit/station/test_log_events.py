@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import penstock
-from penstock.station.log_events import VALUE_CHARS, WORDS, Line, emit, escape
+from penstock.station.log_events import VALUE_CHARS, WORDS, JsonLine, Line, emit, escape
 
 
 def test_every_event_that_is_logged_has_words() -> None:
@@ -55,3 +56,22 @@ def test_what_is_long_is_cut() -> None:
     assert len(escape("x" * 10_000)) <= VALUE_CHARS + 3
     record = logging.LogRecord("penstock.x", logging.INFO, "", 0, "y" * 10_000, None, None)
     assert [len(Line(chars).format(record)) for chars in (80, 4000)] == [80, 4000]
+
+
+def test_a_line_of_json_has_the_fields_as_they_are(caplog: pytest.LogCaptureFixture) -> None:
+    """Numbers are numbers, all else is text; whatever peers say, it is one line of ASCII that any parser reads."""
+    logger = logging.getLogger("penstock.sink")
+    hostile = "a\nb\x1b\u2028\udcff" + "x" * VALUE_CHARS
+    fields = {"pid": 7, "seconds": 0.5, "never": float("inf"), "peer": b"\xff\x00", "name": hostile, "is_said": True}
+    with caplog.at_level(logging.INFO, "penstock.sink"):
+        emit(logger, "started", fields | {"event": "another"})
+    line = JsonLine().format(caplog.records[0])
+    assert line.isascii()
+    assert line.isprintable()
+    said = json.loads(line)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d", said.pop("time"))
+    told = said.pop("fields")
+    assert said == {"station": "sink", "level": "INFO", "event": "started", "text": "up"}
+    assert told.pop("name") == hostile[:VALUE_CHARS] + "..."
+    of_text = {"never": "inf", "peer": "\\xff\x00", "event": "another"}
+    assert told == {"pid": 7, "seconds": 0.5, "is_said": True} | of_text

@@ -1,4 +1,4 @@
-"""``penstock print``: units, a job script and a manifest, filled in from the options."""
+"""``penstock print``: units, a job script, a manifest and rules, filled in from the options."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from penstock.cli.commands import print_k8s
+from penstock.cli.commands import print_k8s, print_prometheus
 from penstock.cli.commands.keys import work_key_file
 from penstock.cli.commands.print_words import check_words, in_unit, unit_command, unit_word
 from penstock.cli.options import debug, key_path, keyed, named_url, url_option
@@ -120,10 +120,10 @@ def for_workers(function: Function) -> Function:
     return function
 
 
-@click.group("print", short_help="Print systemd units, a Slurm job script, a Kubernetes manifest.")
+@click.group("print", short_help="Print systemd units, a Slurm job script, and what Kubernetes and Prometheus need.")
 @debug
 def command() -> None:
-    """Print systemd units, a Slurm job script or a Kubernetes manifest, filled in."""
+    """Print systemd units, a Slurm job script, a Kubernetes manifest or a Prometheus configuration, filled in."""
 
 
 @command.command("systemd")
@@ -234,6 +234,24 @@ def k8s(image: str, workers: int, head: bool, storage: str, url: str, slots: int
     words += ["--health-file", print_k8s.HEALTH_FILE]
     key = work_key_file().read_text(encoding="utf-8") if key_path() else ""
     print(print_k8s.of_workers(image=image, url=url, words=words, count=workers, slots=slots or 1, key=key), end="")
+
+
+@command.command("prometheus")
+@click.option("--rules", is_flag=True, help="Print the rules for alerts, and not the scrape configuration.")
+@click.option(
+    "--target", metavar="HOST:PORT", default="127.0.0.1:8765", show_default=True, help="Scrape `penstock web` there."
+)
+@click.option(
+    "--token-file",
+    metavar="FILE",
+    default="",
+    help="Send the token in this file, as --metrics-token-file of web has it.",
+)
+@debug
+def prometheus(target: str, token_file: str, *, rules: bool) -> None:
+    """Print a scrape configuration for Prometheus, or rules for alerts."""
+    check_words(target, token_file)
+    print(print_prometheus.RULES if rules else print_prometheus.scrape(target, token_file), end="")
 
 
 def _key() -> str:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from penstock.cli.options import binding, data_folder, graced, key_path, older, station_settings
+from penstock.cli.options import binding, data_folder, graced, key_path, log_format, older, station_settings
 from penstock.cli.output import say
 from penstock.errors import ConfigError, NoPipeline, PenstockError
 from penstock.exit_codes import WRONG_USE
 
 if TYPE_CHECKING:
+    from penstock.station.config import LogFormat
     from penstock.supervisor import Station, Supervisor
 
 LOOK_INTERVAL = 0.2
@@ -47,6 +48,7 @@ START_TIME = 15.0
 @click.option("--show-jobs", is_flag=True, help="Print a line for each job as it ends.")
 @older
 @graced()
+@log_format
 @binding
 def command(
     url: str,
@@ -65,7 +67,7 @@ def command(
     """
     common = station_settings(url, **asked)
     folder = data_folder(data)
-    _check_places(url, folder)
+    _check_places(url, folder, asked["log_format"])
     from penstock.supervisor import StationEndedError, Supervisor
 
     with _terminable():
@@ -87,7 +89,7 @@ def command(
             supervisor.stop()
 
 
-def _check_places(url: str, folder: str) -> None:
+def _check_places(url: str, folder: str, log_format: LogFormat) -> None:
     """Before anything is started. NoAddress: its name has none here; ConfigError: somebody else is there; UnfitFolder:
     no stores can be there."""
     from penstock.cli.commands.doctor_reach import is_taken
@@ -96,7 +98,7 @@ def _check_places(url: str, folder: str) -> None:
     from penstock.station.own_address import wait_for_address
     from penstock.url import endpoints
 
-    wait_for_address(endpoints(url).desk, setup("up", "INFO"))
+    wait_for_address(endpoints(url).desk, setup("up", "INFO", form=log_format))
     if is_taken(url):
         raise ConfigError(f"{url} is in use: see `penstock status --url {url}`, or choose another --bind")
     try:

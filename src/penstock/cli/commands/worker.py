@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from penstock.cli.option_types import DURATION, Count
-from penstock.cli.options import debug, graced, health, key_path, keyed, url_option, without_pickles
+from penstock.cli.options import debug, graced, health, key_path, keyed, log_format, url_option, without_pickles
 from penstock.cli.signals import give_back
 from penstock.errors import ConfigError
 from penstock.station.config import DRAIN_BEFORE
@@ -55,6 +55,7 @@ TAG_LENGTH = 256
     "--drain-before", type=DURATION, help=f"Drain this long before the time limit.  [default: {DRAIN_BEFORE:g}s]"
 )
 @health
+@log_format
 @debug
 def command(url: str, slots: int | None, name: str | None, tags: tuple[str, ...], **asked: Any) -> int:
     """Run a worker until SIGTERM, SIGHUP or Ctrl-C, which let it finish its running jobs.
