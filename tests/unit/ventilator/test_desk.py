@@ -19,6 +19,8 @@ from penstock.wire.desk_messages import (
     BatchesInfo,
     BatchLine,
     Digests,
+    Filtered,
+    FilteredBatch,
     GivenChunk,
     Gone,
     GoneLine,
@@ -70,13 +72,15 @@ def many(count: int, record: Any) -> tuple[Any, ...]:
     return (record,) * count
 
 
+LINE = BatchLine(CLIENT, BatchSpec(), 1, 1, {"failed": 1}, 0, 1.0)
 WORKER = WorkerLine(CLIENT, "name", "host", 1, 1, 0, 0, False, "3")
 ANSWERS: dict[type[Message], tuple[Message, bytes]] = {
     PipelineInfo: (PipelineInfo(1, 1, "0.3", "3", 0, 0, 0, True, 0, many(10_000, WORKER)), b""),
-    BatchesInfo: (BatchesInfo(1, many(10_000, BatchLine(CLIENT, BatchSpec(), 1, 1, {"failed": 1}, 0, 1.0))), b""),
+    BatchesInfo: (BatchesInfo(1, many(10_000, LINE)), b""),
     Digests: (Digests(1, bytes(1 << 20)), b""),
     JobsInfo: (JobsInfo(1, many(10_000, JobLine(CLIENT, 0, 1, JobState.QUEUED, Stamp()))), b""),
     Arguments: (Arguments(1, 0, (GivenChunk(0, 1, 1 << 20, 1 << 20),)), bytes(1 << 20)),
+    Filtered: (Filtered(1, many(10_000, FilteredBatch(LINE, 0, 1, ()))), b""),
     Gone: (Gone(1, many(10_000, GoneLine(CLIENT, "NoSuchBatch", "it is gone"))), b""),
 }
 
