@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, NamedTuple, Self
+from urllib.parse import quote
 
 import pytest
 
@@ -240,11 +241,12 @@ def test_what_users_have_named_is_text(web: Web) -> None:
     cookie = web.log_in()
     batches = web.ask("/batches", cookie=cookie).text
     (batch,) = re.findall(r'href="(/batches/[0-9a-f]{32})"', batches)
-    pages = {path: web.ask(path, cookie=cookie) for path in ("/", "/batches", batch, "/workers")}
+    pages = {path: web.ask(path, cookie=cookie) for path in ("/", "/batches", batch, "/jobs", "/workers")}
     shown = "&lt;script&gt;alert(1)&lt;/script&gt;"
     for path, answer in pages.items():
         assert (answer.status, shown in answer.text, "<script" in answer.text) == (200, True, False), path
-    assert pages[batch].text.count(shown) >= 4  # title, heading, error, argument
+    assert pages[batch].text.count(shown) >= 2, "title and heading"
+    assert pages["/jobs"].text.count(shown) >= 4, "name, worker, argument, error"
     assert "ValueError" in pages[batch].text
 
 
@@ -271,6 +273,27 @@ def test_metrics_are_for_this_machine_only(web: Web) -> None:
     for header in ("x_forwarded_for", "forwarded", "via", "x_real_ip"):
         assert web.ask("/metrics", **{header: "127.0.0.1"}).status == 401, header
     assert web.ask("/metrics", host="evil.example").status == 421
+
+
+def test_filters_of_strangers_are_text(web: Web) -> None:
+    """What stands in the address is shown as it is, what is no filter is refused with what there is, and a long one is
+    not even read; jobs, errors and events of hostile names are text as well."""
+    cookie = web.log_in()
+    for where, status, said in (
+        (HOSTILE, 400, "there is no field"),
+        ("name=x " * 60, 400, "more than 50 terms"),
+        ("x" * 3_000, 400, "at most 2,000 are allowed"),
+        ("state=failed", 200, "could not convert string to float"),
+        ("state=dead", 200, "No job fits"),
+    ):
+        answer = web.ask(f"/jobs?where={quote(where)}", cookie=cookie)
+        assert (answer.status, said in answer.text, HOSTILE in answer.text) == (status, True, False), where
+    assert web.ask(f"/jobs?after={quote(HOSTILE)}", cookie=cookie).status == 400
+    batch = re.search(r"/batches/[0-9a-f]{32}", web.ask("/batches", cookie=cookie).text)
+    assert batch is not None
+    for path, said in ((batch[0], "ValueError: could not convert"), ("/events?before=-1", "worker joined")):
+        answer = web.ask(path, cookie=cookie)
+        assert (answer.status, said in answer.text, HOSTILE in answer.text) == (200, True, False), path
 
 
 def test_a_revoked_key_sees_nothing_any_more(place: Path, stations: Stations) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from penstock.client.records import FailureGroup, Failures
@@ -19,15 +20,16 @@ WORKERS = 20
 EXAMPLES = 5
 
 
-def failures_of(session: Session, batch: bytes) -> Failures:
-    """Of this batch, or of all (empty)."""
+def failures_of(session: Session, batch: bytes, timeout: float | None = None) -> Failures:
+    """Of this batch, or of all (empty). Raises NoPipeline when the sink does not answer within `timeout` seconds."""
     groups: list[ErrorGroup] = []
     cursor: GroupCursor | None = (0, b"")
     incomplete = False
     while cursor is not None:
         after = cursor
         answer: Answer
-        answer, _ = session.fetch(lambda number, after=after: AskFailures(number, batch, after))  # type: ignore[misc]
+        ask = partial(AskFailures, batch=batch, after=after)
+        answer, _ = session.fetch(ask, timeout)
         groups += answer.groups
         incomplete |= answer.incomplete
         cursor = answer.cursor

@@ -1,17 +1,23 @@
-"""What only the ventilator of a pipeline is asked, so that it is answered while the sink is away, too."""
+"""What onlookers ask: nearly all of it of the ventilator, so that it is answered while the sink is away, too."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 
 from penstock.client.batch import ALL_JOBS, Batch, cancel_jobs, find_batch, find_batches, pipeline_status_of, status_of
 from penstock.client.batch_changes import WHOLE_PIPELINE, pause
+from penstock.client.event_reader import last_event, read_events
+from penstock.client.failures import failures_of
+from penstock.client.filtered_jobs import FilteredJobs, behind
 from penstock.client.locate import locate
-from penstock.client.records import BatchStatus, PipelineStatus
+from penstock.client.outage import CONNECT_TIMEOUT
+from penstock.client.records import BatchStatus, Event, Failures, JobInfo, PipelineStatus
 from penstock.client.session import Session
 from penstock.client.single_submits import Streams
 from penstock.errors import NoPipeline, ProtocolError
+from penstock.job.filters import Filter
 from penstock.wire.desk_messages import AskMetrics, AskPipeline, DrainWorker, Metrics
 
 SINK_TIME = 2.0
@@ -53,6 +59,20 @@ class Desk:
     def attach(self, batch: str) -> Batch:
         """A handle on a batch, as Pipeline.attach finds it. Raises NoSuchBatch."""
         return find_batch(self._session, batch)
+
+    def jobs(self, where: str, after: str | None, limit: int) -> list[JobInfo]:
+        """Those that fit a filter, behind the job with this id, as Pipeline.jobs has them. Raises ConfigError for a
+        wrong filter, ValueError for an id that is none."""
+        return FilteredJobs(self._session, Filter.parse(where)).page(behind(after), limit)
+
+    def failures(self, batch: str) -> Failures:
+        """The failed jobs of the batch with this id, grouped by their error."""
+        return failures_of(self._session, bytes.fromhex(batch), CONNECT_TIMEOUT)
+
+    def events(self, before: int | None, limit: int) -> list[Event]:
+        """The last of what has happened before the event of this number, or till now: at most `limit` events."""
+        last = last_event(self._session) if before is None else before - 1
+        return list(islice(read_events(self._session, max(0, last - limit), follow=False), min(last, limit)))
 
     def cancel(self, batch: Batch, index: int | None) -> None:
         """End all jobs of a batch, even those that run, or the one at `index`."""

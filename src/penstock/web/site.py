@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib import resources
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import jinja2
 from starlette.applications import Starlette
@@ -25,9 +26,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from penstock.client.command_line import Desk
-from penstock.client.records import BatchStatus, JobInfo, PipelineStatus
-from penstock.errors import NoPipeline, NoSuchBatch, PenstockError, Refused
+from penstock.client.records import BatchStatus, Failures, PipelineStatus
+from penstock.errors import ConfigError, NoPipeline, NoSuchBatch, PenstockError, ProtocolError, Refused
 from penstock.job.display import printable
+from penstock.job.filters import Filter
 from penstock.version import VERSION
 from penstock.web import metrics
 from penstock.web.doors import Doors
@@ -51,10 +53,11 @@ PAGE_NUMBER = re.compile(r"[1-9]\d{0,2}")
 BATCH_ID = re.compile(r"[0-9a-f]{32}")
 WORKERS = 500
 """On a page."""
-FAILURES = 20
-"""Jobs that are shown of a batch."""
-LOOKED_THROUGH = 5_000
-"""Jobs of a batch, at most, that are looked through for them while somebody waits."""
+JOBS = 50
+"""On a page."""
+EVENTS = 100
+"""On a page."""
+EVENT_NUMBER = re.compile(r"[1-9]\d{0,17}")
 
 
 class Finding(NamedTuple):
@@ -103,6 +106,8 @@ class Site:
             Route("/", self.overview),
             Route("/batches", self.batches),
             Route("/batches/{batch}", self.batch),
+            Route("/jobs", self.jobs),
+            Route("/events", self.events),
             Route("/workers", self.workers),
             Route("/login", self.login),
             Route("/logout", self.logout, methods=["POST"]),
@@ -196,12 +201,31 @@ class Site:
         )
 
     async def batch(self, request: Request) -> Response:
-        """One, and the first of its jobs that did not succeed."""
+        """One, and the errors of its failed jobs."""
         name = str(request.path_params["batch"])
         if not BATCH_ID.fullmatch(name):
             raise HTTPException(404)
         status, failures = await self._stations.ask(("batch", name), partial(_batch, name))
         return self._page("batch.html", request=request, batch=status, failures=failures)
+
+    async def jobs(self, request: Request) -> Response:
+        """Those that fit a filter, in pages, those of the newest batch first."""
+        where, after = (request.query_params.get(name, "") for name in ("where", "after"))
+        try:
+            Filter.parse(where)
+            behind = after or None
+            found = await self._stations.ask(("jobs", where, after), lambda desk: desk.jobs(where, behind, JOBS + 1))
+        except (ConfigError, ValueError) as error:
+            return self._page("jobs.html", 400, request, where=where, found=[], more=None, wrong=str(error))
+        more = found[JOBS - 1].id if len(found) > JOBS else None
+        return self._page("jobs.html", request=request, where=where, found=found[:JOBS], more=more, wrong="")
+
+    async def events(self, request: Request) -> Response:
+        """What has happened, in pages, the newest first."""
+        said = request.query_params.get("before", "")
+        before = int(said) if EVENT_NUMBER.fullmatch(said) else None
+        found = await self._stations.ask(("events", before), lambda desk: desk.events(before, EVENTS))
+        return self._page("events.html", request=request, found=found[::-1])
 
     async def workers(self, request: Request) -> Response:
         """Those that are connected."""
@@ -215,10 +239,13 @@ class Site:
 
     def _page(self, template: str, code: int = 200, request: Request | None = None, **values: Any) -> Response:
         """Of a template; with the `request` that it answers it is one that can be refreshed."""
-        path = "" if request is None else request.url.path
+        path = again = "" if request is None else request.url.path
         live = None if request is None else "live" in request.query_params
+        if request is not None:
+            asked = [(name, value) for name, value in request.query_params.multi_items() if name != "live"]
+            again = f"{path}?{urlencode([*asked, *[('live', '1')] * (not live)])}".rstrip("?")
         known = {"url": self._stations.url, "version": VERSION, "now": time.time()}
-        known |= {"path": path, "here": path, "live": live}
+        known |= {"again": again, "here": path, "live": live}
         return HTMLResponse(self._templates.get_template(template).render(known | values), code)
 
     async def _on_error(self, _: Request, error: Exception) -> Response:
@@ -230,21 +257,22 @@ class Site:
         return self._page("error.html", error.status_code, said=error.detail, is_away=False)
 
 
-def _batch(name: str, desk: Desk) -> tuple[BatchStatus, list[JobInfo] | None]:
-    """The state of a batch, and the first of its jobs that did not succeed; None: it is too large to look for them."""
-    batch = desk.attach(name)
-    status = batch.status()
-    if status.accepted > LOOKED_THROUGH:
+def _batch(name: str, desk: Desk) -> tuple[BatchStatus, Failures | None]:
+    """The state of a batch, and its failed jobs by their error; None: the sink is away, or of an earlier release."""
+    status = desk.attach(name).status()
+    if not status.unsuccessful:
+        return status, Failures()
+    try:
+        return status, desk.failures(name)
+    except (NoPipeline, ProtocolError):
         return status, None
-    return status, list(batch.jobs(UNSUCCESSFUL, limit=FAILURES)) if status.unsuccessful else []
 
 
 def _state(batch: BatchStatus) -> str:
     """How a batch stands, in one word."""
-    return "done" if batch.done else "working" if batch.leased else "waiting"
+    return "done" if batch.done else "paused" if batch.paused else "working" if batch.leased else "waiting"
 
 
-UNSUCCESSFUL = ("failed", "timed_out", "dead")
 FILTERS: dict[str, Callable[..., Any]] = {
     "utc": lambda at: f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC",
     "count": "{:,}".format,
