@@ -72,7 +72,8 @@ def _watched(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             with contextlib.suppress(psutil.Error):
                 print("left behind:", process.pid, process.status(), process.cmdline())
             process.kill()
-    assert not list(folder.glob("penstock-*")), "a pipeline's private folder was left behind"
+    left = [str(path) for pattern in ("penstock-*", "penstock-*/**/*") for path in folder.glob(pattern)]
+    assert not left, f"a pipeline's private folder was left behind: {left}"
 
 
 def open_sockets() -> set[str]:

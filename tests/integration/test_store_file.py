@@ -139,7 +139,7 @@ def test_a_newer_schema_is_refused_and_left_alone(queued: QueueStore, folder: Pa
     queued.db.pragma("user_version", 9)
     queued.close()
     for _ in range(2):
-        with pytest.raises(SchemaMismatch, match=r"queue\.db: has schema 9, this penstock knows up to 2"):
+        with pytest.raises(SchemaMismatch, match=r"queue\.db: has schema 9, this penstock knows up to 3"):
             QueueStore(folder / "data", durable=False)
 
 
