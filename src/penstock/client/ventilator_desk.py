@@ -8,18 +8,22 @@ from contextlib import contextmanager
 from penstock.client.batch import ALL_JOBS, Batch, cancel_jobs, find_batch, find_batches, pipeline_status_of, status_of
 from penstock.client.batch_changes import WHOLE_PIPELINE, pause
 from penstock.client.locate import locate
+from penstock.client.many_jobs import Many
 from penstock.client.records import BatchStatus, PipelineStatus
 from penstock.client.session import Session
 from penstock.client.single_submits import Streams
 from penstock.errors import NoPipeline
+from penstock.job.filters import Filter
+from penstock.keys.files import KeyFile
 from penstock.wire.desk_messages import AskPipeline, DrainWorker
 
 
 class Desk:
     """Asks through this session; each raises NoPipeline when no ventilator answers."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, key: KeyFile | None) -> None:
         self._session = session
+        self._key = key
 
     def status(self) -> PipelineStatus:
         """The state of the pipeline now, as Pipeline.status has it."""
@@ -38,6 +42,10 @@ class Desk:
         start, stop = (0, ALL_JOBS) if index is None else (index, index + 1)
         cancel_jobs(self._session, bytes.fromhex(batch.id), start, stop, running=True)
 
+    def many(self, kind: type[Many], where: Filter) -> Many:
+        """What acts so on all that fits. Raises Refused: the key may not."""
+        return kind(self._session, self._key, where)
+
     def pause(self, *, resumes: bool) -> None:
         """Start no job of any batch, or let all go on. Raises Refused."""
         pause(self._session, WHOLE_PIPELINE, resumes=resumes)
@@ -54,7 +62,7 @@ def ventilator_at(url: str) -> Iterator[Desk]:
     url, key = locate(url, None)
     session = Session(url, Streams(), None, key)  # it submits nothing
     try:
-        yield Desk(session)
+        yield Desk(session, key)
     except NoPipeline:
         session.connect(0.0)  # which says who is missing, and why
         raise
