@@ -85,7 +85,8 @@ def act(many: Many, words: Words, *, yes: bool) -> None:
         is_whole = True
     finally:  # also on Ctrl-C
         done = _batches(many.done) if words.of_batches else counted(many.done, "job")
-        say(f"{done} {words.after}" + ("" if is_whole else ": the same command goes on with what is left"))
+        cut = f"at least {done} {words.after}: the same command goes on with what is left"  # one step was on its way
+        say(f"{done} {words.after}" if is_whole else cut)
     if many.lost:
         raise NoLongerKept(f"{counted(many.lost, 'job')} cannot run again, the first because {many.why}")
 
