@@ -17,6 +17,7 @@ from penstock.client.batch_opening import Target, after_as_id, opening_of
 from penstock.client.functions import MAX_PART_BYTES
 from penstock.client.kept_output import Printed
 from penstock.client.live_output import Live, Onlooker, Seen
+from penstock.client.many_jobs import Cancellations, Deletions, Many, Retries
 from penstock.client.options import output_size, spec_of
 from penstock.client.pipeline import Pipeline
 from penstock.client.records import JobInfo
@@ -29,15 +30,19 @@ __all__ = [
     "AHEAD",
     "HEADSTART",
     "MAX_PART_BYTES",
+    "Cancellations",
     "Copying",
     "Delay",
+    "Deletions",
     "Desk",
     "Gate",
     "Growing",
     "Live",
+    "Many",
     "Onlooker",
     "Pace",
     "Printed",
+    "Retries",
     "Seen",
     "ask_status",
     "batches_like",

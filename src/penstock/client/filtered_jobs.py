@@ -68,19 +68,43 @@ class FilteredJobs:
     def page(self, at: tuple[bytes, int], limit: int) -> list[JobInfo]:
         """The first ones, at most `limit`, from the job at that index of that batch on. Raises NoPipeline, and
         ProtocolError: a station is of an earlier release."""
-        found = islice(self._found(at, limit), limit)
-        return [info for run in _runs(found) for info in self._infos(run)]
+        found = (
+            Found(batch, index, one)
+            for batch, (start, stop), one in self._found(at, limit)
+            for index in range(start, stop)
+        )
+        return [info for run in _runs(islice(found, limit)) for info in self._infos(run)]
 
-    def _found(self, at: tuple[bytes, int], limit: int) -> Iterator[Found]:
+    def spans(self, at: tuple[bytes, int], limit: int) -> list[tuple[BatchLine, Span]]:
+        """As `page`, but only where they are."""
+        spans: list[tuple[BatchLine, Span]] = []
+        left = limit
+        for batch, (start, stop), _ in self._found(at, limit):
+            spans.append((batch, (start, min(stop, start + left))))
+            left -= stop - start
+            if left <= 0:
+                break
+        return spans
+
+    def batches(self, at: tuple[bytes, int]) -> Iterator[tuple[BatchLine, ...]]:
+        """Those that may have some, from that place on, a look at a time. Raises what `page` raises."""
+        for batches in self._looks(at, 1):
+            yield tuple(one.line for one in batches)
+
+    def _looks(self, at: tuple[bytes, int], limit: int) -> Iterator[tuple[FilteredBatch, ...]]:
         place: tuple[bytes, int] | None = at
         while place is not None:
             batch, index = place
             make = partial(AskFiltered, where=str(self._wanted), batch=batch, index=index, limit=limit)
             answer: Filtered = self._asked(self._session.ask, make)
-            ended = self._ended(answer.batches, limit)
-            for one in answer.batches:
-                yield from self._of_batch(one, ended.get(one.line.batch, []), limit)
+            yield answer.batches
             place = answer.next
+
+    def _found(self, at: tuple[bytes, int], limit: int) -> Iterator[tuple[BatchLine, Span, Wanted]]:
+        for batches in self._looks(at, limit):
+            ended = self._ended(batches, limit)
+            for one in batches:
+                yield from self._of_batch(one, ended.get(one.line.batch, []), limit)
 
     def _asked(self, ask: Callable[..., Any], make: Callable[..., Any]) -> Any:
         try:
@@ -110,7 +134,9 @@ class FilteredJobs:
             cursor = answer.cursor
         return found
 
-    def _of_batch(self, batch: FilteredBatch, heads: list[OutcomeHead], limit: int) -> Iterator[Found]:
+    def _of_batch(
+        self, batch: FilteredBatch, heads: list[OutcomeHead], limit: int
+    ) -> Iterator[tuple[BatchLine, Span, Wanted]]:
         """Its jobs that fit, in order, each once: an outcome counts more than what the ventilator said before, and the
         one that was read last the most."""
         taken = SpanSet()
@@ -124,9 +150,8 @@ class FilteredJobs:
             waits = Wanted(open_state(line), line, None)
             for span in self._still_open(line, limit):
                 spans += [(part, waits) for part in taken.gaps(*span)]
-        for (start, stop), one in sorted(spans, key=lambda pair: pair[0]):
-            for index in range(start, stop):
-                yield Found(batch.line, index, one)
+        for span, one in sorted(spans, key=lambda pair: pair[0]):
+            yield batch.line, span, one
 
     def _still_open(self, line: JobLine, limit: int) -> Iterator[Span]:
         """What of it has not ended: all of it or, from the first one on, at least `limit` jobs."""

@@ -12,12 +12,14 @@ from penstock.client.event_reader import last_event, read_events
 from penstock.client.failures import failures_of
 from penstock.client.filtered_jobs import FilteredJobs, behind
 from penstock.client.locate import locate
+from penstock.client.many_jobs import Many
 from penstock.client.outage import CONNECT_TIMEOUT
 from penstock.client.records import BatchStatus, Event, Failures, JobInfo, PipelineStatus
 from penstock.client.session import Session
 from penstock.client.single_submits import Streams
 from penstock.errors import NoPipeline, ProtocolError
 from penstock.job.filters import Filter
+from penstock.keys.files import KeyFile
 from penstock.wire.desk_messages import AskMetrics, AskPipeline, DrainWorker, Metrics
 
 SINK_TIME = 2.0
@@ -27,8 +29,9 @@ SINK_TIME = 2.0
 class Desk:
     """Asks through this session; each raises NoPipeline when no ventilator answers."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, key: KeyFile | None) -> None:
         self._session = session
+        self._key = key
 
     @property
     def has_failed(self) -> bool:
@@ -79,6 +82,10 @@ class Desk:
         start, stop = (0, ALL_JOBS) if index is None else (index, index + 1)
         cancel_jobs(self._session, bytes.fromhex(batch.id), start, stop, running=True)
 
+    def many(self, kind: type[Many], where: Filter) -> Many:
+        """What acts so on all that fits. Raises Refused: the key may not."""
+        return kind(self._session, self._key, where)
+
     def pause(self, *, resumes: bool) -> None:
         """Start no job of any batch, or let all go on. Raises Refused."""
         pause(self._session, WHOLE_PIPELINE, resumes=resumes)
@@ -102,7 +109,7 @@ def ventilator_at(url: str) -> Iterator[Desk]:
     answers; Refused, ConfigError."""
     url, key = locate(url, None)
     session = Session(url, Streams(), None, key)  # it submits nothing
-    desk = Desk(session)
+    desk = Desk(session, key)
     try:
         yield desk
     except NoPipeline:
