@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from jobs.common import MineError, die, flaky, mark_and_sleep, nap, nested, odd_one, raising, whoami
+from jobs.common import MineError, die, flaky, gated, mark_and_sleep, nap, nested, odd_one, raising, whoami
 from penstock import CommandResult, Pipeline, current_job, errors
 from penstock.station.capacity import default_slots
 from support.stations import LIMIT, until
@@ -97,36 +97,38 @@ def test_a_value_that_cannot_be_rebuilt_is_the_error_of_its_own_job(pipeline: Pi
         next(found)
 
 
-def test_a_callback_may_use_the_pipeline_but_not_wait_for_another_future(pipeline: Pipeline) -> None:
+def test_a_callback_may_use_the_pipeline_but_not_wait_for_another_future(pipeline: Pipeline, folder: Path) -> None:
     """It runs in a thread of its own: what that thread would settle it is told that it cannot wait for."""
     seen: list[object] = []
 
-    def ask(done: Future[int]) -> None:
-        seen.append(pipeline.submit(abs, -done.result()))
+    def ask(done: Future[None]) -> None:
+        assert done.result() is None
+        seen.append(pipeline.submit(abs, -2))
         seen.append(done.cancel())
         seen.append((pipeline.status().url, list(pipeline.map(abs, [-1])), list(pipeline.batch(abs, [-5]).values())))
         with pytest.raises(RuntimeError, match="callback cannot wait for another Future"):
             pipeline.submit(abs, -3).result()
         seen.append("asked")
 
-    pipeline.submit(abs, -2).add_done_callback(ask)
+    pipeline.submit(gated, str(folder / "gate")).add_done_callback(ask)
+    (folder / "gate").touch()
     until(lambda: "asked" in seen)
     assert isinstance(seen[0], Future)
     assert (seen[0].result(30), seen[1], pipeline.submit(abs, -4).result(30)) == (2, False, 4)
     assert seen[2] == (pipeline.url, [1], [5])
 
 
-def test_a_callback_that_lasts_or_leaves_holds_nothing_up(pipeline: Pipeline) -> None:
+def test_a_callback_that_lasts_or_leaves_holds_nothing_up(pipeline: Pipeline, folder: Path) -> None:
     """Other jobs run, maps are read and questions answered meanwhile; SystemExit ends nothing."""
     entered, go_on = threading.Event(), threading.Event()
 
-    def stay(_: Future[int]) -> None:
+    def stay(_: Future[None]) -> None:
         entered.set()
         go_on.wait(LIMIT)
         sys.exit("leaving")
 
-    first = pipeline.submit(abs, -1)
-    first.add_done_callback(stay)
+    pipeline.submit(gated, str(folder / "gate")).add_done_callback(stay)
+    (folder / "gate").touch()
     assert entered.wait(LIMIT)
     waiting = pipeline.submit(abs, -2)
     assert list(pipeline.map(abs, range(-100, 0))) == list(range(100, 0, -1))
@@ -139,7 +141,7 @@ def test_a_callback_that_lasts_or_leaves_holds_nothing_up(pipeline: Pipeline) ->
 def test_who_waits_for_room_does_not_wait_for_a_callback(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     """A caller that holds a lock while it submits much, as joblib does, and callbacks that want it."""
     monkeypatch.setattr("penstock.client.session.UNACCEPTED_BYTES", 1 << 20)
-    lock, seen = threading.Lock(), []
+    lock, seen = threading.RLock(), []  # a callback that is added too late runs here
 
     def want(done: Future[int]) -> None:
         with lock:
