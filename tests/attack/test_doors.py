@@ -303,8 +303,15 @@ def connections(scene: Scene) -> str:
     """more connections at the desk than it takes."""
     with contextlib.ExitStack() as opened:
         doors = [opened.enter_context(door(scene.url, "desk", scene.key("bob"))) for _ in range(2 * LIMITS.connections)]
-        answers = [one.answer() for one in doors]
-    return "closed" if answers.count("let in") <= LIMITS.connections else f"{answers.count('let in')} are let in"
+        inside = [one for one in doors if one.answer() == "let in"]
+
+        def most() -> bool:
+            # who comes along with others may have shaken hands before the station counts them and cuts it off
+            inside[:] = [one for one in inside if not one.got(zmq.Event.DISCONNECTED, 0)]
+            return len(inside) <= LIMITS.connections
+
+        until(most)
+    return "closed"
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=[attack.name for attack in ATTACKS])

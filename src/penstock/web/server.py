@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import cast
 
 import uvicorn
@@ -70,7 +70,17 @@ class Connection(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """Ends at SIGTERM, SIGINT and SIGHUP as the stations do: in order, with exit code 0."""
+    """Ends at SIGTERM, SIGINT and SIGHUP as the stations do: in order, with exit code 0. It calls `ready` once it
+    serves and a signal finds its handler."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve."""
+        await super().startup(sockets)
+        self._ready()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -94,8 +104,8 @@ def listener(host: str, port: int) -> socket.socket:
     return socket.create_server(cast("tuple[str, int]", address[:2]), family=family)
 
 
-def run(app: ASGIApp, listening: socket.socket) -> None:
-    """Serve until a signal says that it is enough."""
+def run(app: ASGIApp, listening: socket.socket, ready: Callable[[], object]) -> None:
+    """Serve until a signal says that it is enough; `ready` is called once it does."""
     config = uvicorn.Config(
         app,
         http=Connection,
@@ -110,4 +120,4 @@ def run(app: ASGIApp, listening: socket.socket) -> None:
         timeout_graceful_shutdown=LEAVE_TIME,
         h11_max_incomplete_event_size=HEAD_BYTES,
     )
-    Server(config).run(sockets=[listening])
+    Server(config, ready).run(sockets=[listening])

@@ -20,25 +20,27 @@ SESSIONS = 100
 
 
 class Sessions:
-    """`now` is a clock in seconds; `announce` is told each token that logs in from then on, the first one at once."""
+    """`now` is a clock in seconds; `tell` is told the token of the first login by `announce`, and after each login the
+    next one."""
 
-    def __init__(self, now: Callable[[], float], announce: Callable[[str], object]) -> None:
+    def __init__(self, now: Callable[[], float], tell: Callable[[str], object]) -> None:
         self._now = now
-        self._announce = announce
+        self._tell = tell
         self._ends: dict[bytes, float] = {}
         """Of the digest of each session's cookie, in the order of their logins: to look one up tells nothing of others
         by the time that it takes."""
-        self._renew()
-
-    def _renew(self) -> None:
         self._token = secrets.token_urlsafe(32)
-        self._announce(self._token)
+
+    def announce(self) -> None:
+        """Tell the token that logs in now."""
+        self._tell(self._token)
 
     def log_in(self, token: str) -> str | None:
         """The cookie of a new session; None: the token is not the one that logs in, or was used before."""
         if not secrets.compare_digest(_bytes(token), _bytes(self._token)):
             return None
-        self._renew()
+        self._token = secrets.token_urlsafe(32)
+        self.announce()
         cookie = secrets.token_urlsafe(32)
         while len(self._ends) >= SESSIONS:
             del self._ends[next(iter(self._ends))]

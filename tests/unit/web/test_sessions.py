@@ -12,6 +12,7 @@ class Clock:
         self.now = 1000.0
         self.tokens: list[str] = []
         self.sessions = Sessions(lambda: self.now, self.tokens.append)
+        self.sessions.announce()
 
     def log_in(self) -> str:
         """By the newest token."""

@@ -104,7 +104,8 @@ def command(url: str, listen: Address, names: tuple[str, ...], token_file: Path 
         )
         stations = Stations(url)
         try:
-            server.run(Site(stations, sessions, Settings(port, hosts, is_near, token, _findings)).app(), listening)
+            site = Site(stations, sessions, Settings(port, hosts, is_near, token, _findings))
+            server.run(site.app(), listening, ready=sessions.announce)
         finally:
             stations.close()
     return SUCCESS
